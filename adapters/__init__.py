@@ -1,0 +1,1 @@
+"""Who is asked: variants of a base model, read, checked and made."""

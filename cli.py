@@ -1,0 +1,65 @@
+"""The ``groupgap`` command: a table of verbs, each in a module of its own, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from . import __version__
+from .errors import GroupgapError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "tasks": ("plugins.tasks_command", "list the tasks: axis, groups, licence, and whether the data is here"),
+    "lm-eval": ("plugins.lm_eval_command", "run lm_eval with our tasks, without the startup file"),
+    "board": ("leaderboards.board_command", "build a fairness leaderboard from lm-eval output folders"),
+    "compare": ("leaderboards.compare_command", "test the difference between runs on the same documents"),
+    "threshold": ("leaderboards.threshold_command", "how much of a gap could a decision threshold remove?"),
+    "doctor": ("plugins.doctor", "say what is installed, what is missing, and the command that mends it"),
+}
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {help_line}" for verb, (_, help_line) in VERBS.items())
+    return f"usage: groupgap VERB ...\n\n{__doc__ and 'Is this adapter less fair, and are we sure?'}\n\n{verbs}\n\n`groupgap VERB --help` explains a verb."
+
+
+def _load(verb: str) -> ModuleType:
+    if verb not in VERBS:
+        raise GroupgapError(f"unknown verb {verb!r}: expected one of {', '.join(VERBS)}")
+    return importlib.import_module(f".{VERBS[verb][0]}", __package__)
+
+
+def _run(argv: Sequence[str]) -> int:
+    verb, *rest = argv
+    module = _load(verb)
+    parser = argparse.ArgumentParser(prog=f"groupgap {verb}", description=VERBS[verb][1].capitalize() + ".")
+    module.add_arguments(parser)
+    return int(module.run(parser.parse_args(rest)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0, or 2 for a mistake of the user's (one line on stderr)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if arguments[0] == "--version":
+        print(f"groupgap {__version__}")
+        return 0
+    try:
+        return _run(arguments)
+    except GroupgapError as error:
+        print(f"groupgap: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

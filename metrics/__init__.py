@@ -1,0 +1,1 @@
+"""How answers are judged: numpy and scipy on counts, no I/O, no torch."""

@@ -1,0 +1,1 @@
+"""Where the answer comes from: the lm-eval task class, discovery, model backends."""
