@@ -1,0 +1,274 @@
+"""Where a dataset's files come from: a folder of the user's (``GROUPGAP_DATA``), or the Hugging Face hub.
+
+A file is read once: its bytes are hashed and parsed from the same read, and the hash goes into the results file. No
+dataset's own code is ever run: loading scripts are not executed, only csv, json and parquet files are read.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import GroupgapError
+
+DATA_VARIABLE = "GROUPGAP_DATA"
+CONVERTED = "refs/convert/parquet"
+CELL_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published dataset and the places where it may lie.
+
+    Attributes:
+        name: our name for it, and the subfolder of ``GROUPGAP_DATA`` to make.
+        hub: its id on the Hugging Face hub.
+        revision: the hub revision to read: a commit hash, or a branch that is resolved to one at load.
+        hub_files: file sets to look for at that revision; the first complete one is read.
+        licence: the licence of the data.
+        url: where to fetch it by hand.
+        folders: other names of its subfolder.
+    """
+
+    name: str
+    hub: str
+    revision: str
+    hub_files: tuple[tuple[str, ...], ...]
+    licence: str
+    url: str
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one or several files of a dataset, as one table.
+
+    Attributes:
+        frame: all columns, as the files hold them (csv: strings).
+        files: the names of the files, in the order read.
+        origin: the entries of :attr:`Rows.origin` that the source knows.
+    """
+
+    frame: pd.DataFrame
+    files: tuple[str, ...]
+    origin: dict[str, Any]
+
+
+def data_folder(dataset: Dataset) -> Path | None:
+    """The dataset's folder under ``GROUPGAP_DATA``; None where the variable is unset or has no such subfolder.
+
+    Raises:
+        GroupgapError: ``GROUPGAP_DATA`` is set to something that is no folder.
+    """
+    value = os.environ.get(DATA_VARIABLE)
+    if not value:
+        return None
+    root = Path(value).expanduser()
+    if not root.is_dir():
+        raise GroupgapError(f"{DATA_VARIABLE}={value}: no such folder; expected one with a subfolder per dataset")
+    return next((root / name for name in (dataset.name, *dataset.folders) if (root / name).is_dir()), None)
+
+
+def local_files(dataset: Dataset, file_sets: Iterable[Sequence[str]]) -> tuple[Path, ...] | None:
+    """The first complete set of files in the dataset's folder, or None. A link that leaves the folder is an error."""
+    folder = data_folder(dataset)
+    if folder is None:
+        return None
+    for names in file_sets:
+        paths = tuple(folder / name for name in names)
+        if all(path.is_file() for path in paths):
+            return tuple(_inside(folder, path) for path in paths)
+    return None
+
+
+def _inside(folder: Path, path: Path) -> Path:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise GroupgapError(f"{path}: leads out of the folder {folder}; put the file itself there")
+    return path
+
+
+def load(dataset: Dataset, file_sets: Sequence[Sequence[str]], dataset_revision: object = None) -> Table:
+    """Read a dataset from ``GROUPGAP_DATA``, else from the hub.
+
+    Args:
+        dataset: which one.
+        file_sets: names to look for in the local folder; the first set of which all files exist is read.
+        dataset_revision: the hub revision to read instead of the dataset's own (then the local folder is not looked
+            at).
+
+    Raises:
+        GroupgapError: neither is there; the message says what to fetch, from where, under which licence, and where to
+            put it.
+    """
+    paths = None if dataset_revision else local_files(dataset, file_sets)
+    if paths:
+        return _read(paths, {"source": "file", "dataset": dataset.name, "revision": None})
+    revision = _revision(dataset, dataset_revision)
+    return _read(*_from_hub(dataset, revision, file_sets))
+
+
+def _revision(dataset: Dataset, given: object) -> str:
+    if given is None or given == "":
+        return dataset.revision
+    if not isinstance(given, str):
+        raise GroupgapError(
+            f"option dataset_revision={given!r}: expected a commit hash or a branch name of {dataset.hub}"
+        )
+    return given
+
+
+def _read(paths: Sequence[Path], origin: Mapping[str, Any]) -> Table:
+    frames, digests = [], {}
+    for path in paths:
+        data = path.read_bytes()
+        digests[path.name if path.name not in digests else str(path)] = hashlib.sha256(data).hexdigest()
+        frames.append(parse(data, path.name))
+    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    return Table(frame=frame, files=tuple(path.name for path in paths), origin={**origin, "files": digests})
+
+
+def parse(data: bytes, name: str) -> pd.DataFrame:
+    """Parse a csv, tsv, jsonl, HateXplain-style json or parquet file; its kind is told by its name.
+
+    csv cells stay strings, and an empty cell stays empty: a text that says "None" or "NA" is a text.
+
+    Raises:
+        GroupgapError: an unknown kind, or a file that cannot be parsed.
+    """
+    kind = Path(name).suffix.lower()
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(io.BytesIO(data))
+        if kind in (".csv", ".tsv"):
+            return _parse_delimited(data.decode("utf-8-sig"), "," if kind == ".csv" else "\t")
+        if kind in (".jsonl", ".ndjson"):
+            return pd.DataFrame([_object(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()])
+        if kind == ".json":
+            loaded = json.loads(data)
+            return pd.DataFrame(list(loaded.values()) if isinstance(loaded, dict) else loaded)
+    except (ValueError, TypeError, AttributeError, csv.Error, RecursionError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise GroupgapError(f"{name}: cannot be read as {kind[1:]} ({reason}); fetch it again or convert it") from error
+    raise GroupgapError(f"{name}: unknown kind of file {kind!r}; expected .csv, .tsv, .jsonl, .json or .parquet")
+
+
+def _object(line: str) -> dict[str, Any]:
+    loaded = json.loads(line)
+    if not isinstance(loaded, dict):
+        raise ValueError(f"a line holds {type(loaded).__name__}, expected an object")
+    return loaded
+
+
+def _parse_delimited(text: str, delimiter: str) -> pd.DataFrame:
+    previous = csv.field_size_limit(CELL_LIMIT)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        header = next(reader, None)
+        if header is None:
+            raise ValueError("the file is empty")
+        if len(set(header)) != len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise ValueError(f"column {twice!r} occurs twice")
+        rows = []
+        for row in reader:
+            if row and len(row) != len(header):
+                raise ValueError(f"line {reader.line_num} has {len(row)} cells, the header has {len(header)}")
+            if row:
+                rows.append(row)
+    finally:
+        csv.field_size_limit(previous)
+    return pd.DataFrame(rows, columns=header, dtype=object)
+
+
+def need_columns(frame: pd.DataFrame, columns: Iterable[str], file: str) -> None:
+    """Raise a GroupgapError that names the first missing column, the nearest one, and those there are."""
+    import difflib
+
+    for column in columns:
+        if column not in frame.columns:
+            there = [str(name) for name in frame.columns]
+            near = difflib.get_close_matches(column, there, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise GroupgapError(f"{file}: no column {column!r}{hint} (columns: {', '.join(there[:40])})")
+
+
+# -- the hub ----------------------------------------------------------------------------------------------------------
+
+
+def _from_hub(
+    dataset: Dataset, revision: str, wanted: Sequence[Sequence[str]]
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    import huggingface_hub  # comes with lm-eval; imported here because it is slow
+    from huggingface_hub import errors
+
+    try:
+        commit, there = _resolve(huggingface_hub, dataset.hub, revision)
+        names = _pick(dataset, commit, there)
+        paths = tuple(_download(huggingface_hub, dataset.hub, name, commit) for name in names)
+    except errors.GatedRepoError as error:
+        raise GroupgapError(
+            f"{dataset.hub} is gated: accept its terms at {dataset.url} and log in with `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise GroupgapError(
+            f"{dataset.hub} has no revision {revision!r}: give one it has, "
+            f'e.g. --metadata \'{{"dataset_revision": "main"}}\''
+        ) from error
+    except (OSError, errors.RevisionResolutionError) as error:
+        return _from_cache(huggingface_hub, dataset, revision, wanted, error)
+    return paths, {"source": "hub", "dataset": dataset.hub, "revision": commit}
+
+
+def _resolve(hub: Any, repo: str, revision: str) -> tuple[str, list[str]]:
+    """The commit that a revision points to now, and the names of the files there."""
+    info = hub.HfApi().dataset_info(repo, revision=revision)
+    return str(info.sha), [sibling.rfilename for sibling in info.siblings or []]
+
+
+def _pick(dataset: Dataset, commit: str, there: Sequence[str]) -> tuple[str, ...]:
+    for names in dataset.hub_files:
+        if all(name in there for name in names):
+            return names
+    expected = " or ".join(" + ".join(names) for names in dataset.hub_files)
+    raise GroupgapError(f"{dataset.hub} at {commit} holds none of the files {expected}: pin another dataset_revision")
+
+
+def _download(hub: Any, repo: str, name: str, commit: str, offline: bool = False) -> Path:
+    path = hub.hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_files_only=offline)
+    return Path(path)
+
+
+def _from_cache(
+    hub: Any,
+    dataset: Dataset,
+    revision: str,
+    wanted: Sequence[Sequence[str]],
+    cause: BaseException,
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """No network: the hub's own cache on this machine, whose snapshot folder names the commit."""
+    for names in dataset.hub_files:
+        try:
+            paths = tuple(_download(hub, dataset.hub, name, revision, offline=True) for name in names)
+        except OSError:
+            continue
+        commits = {path.parts[path.parts.index("snapshots") + 1] for path in paths}
+        return paths, {"source": "hub", "dataset": dataset.hub, "revision": commits.pop()}
+    raise GroupgapError(_how_to_get(dataset, wanted)) from cause
+
+
+def _how_to_get(dataset: Dataset, wanted: Sequence[Sequence[str]]) -> str:
+    names = " or ".join(" + ".join(names) for names in wanted)
+    return (
+        f"the data of {dataset.name!r} is not here and the hub cannot be reached: fetch {names} from {dataset.url} "
+        f"(hub dataset {dataset.hub}; licence {dataset.licence}) "
+        f"and put it into the folder {dataset.name}/ of ${DATA_VARIABLE}"
+    )

@@ -1,0 +1,1 @@
+"""ToxiGen, human-annotated: machine-written statements about 13 groups."""
