@@ -1,0 +1,1 @@
+"""A generated, mild set with planted gaps: the truth is known beforehand."""

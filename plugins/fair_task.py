@@ -1,0 +1,218 @@
+"""The lm-eval task class of all subgroup-aware tasks: its split, its order, and the metrics in lm-eval's own table.
+
+A task stays plain YAML (``class: !function groupgap.plugins.fair_task.FairTask``): prompt, choices, a loader under
+``custom_dataset``, and, under ``metadata.fair``, its axes and its positive choice. Options come through lm-eval's own
+``--metadata`` and stand in the results file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import datasets
+import numpy as np
+from lm_eval.api.task import ConfigurableTask
+
+from ..errors import GroupgapError
+from ..harness_tasks.rows import Rows
+from ..harness_tasks.splits import interleave, split_rows
+from ..metrics import Estimate, Judgement, judge
+from .cell_code import Axis, CellCode
+
+PARTS = ("test", "validation", "train", "all")
+
+Pick = Callable[[Judgement], Estimate]
+METRICS: dict[str, Pick] = {
+    "worst_group_acc": lambda judgement: judgement.worst_group,
+    "acc_spread": lambda judgement: judgement.accuracy_spread,
+    "dpd": lambda judgement: judgement.dpd,
+    "eod": lambda judgement: judgement.eod,
+}
+LOWER_IS_BETTER = ("acc_spread", "dpd", "eod")
+RATES = ("accuracy", "selection_rate", "tpr", "fpr")
+
+
+@dataclass(frozen=True)
+class FairOptions:
+    """The options that every task takes through ``--metadata``.
+
+    Attributes:
+        split: ``"hash"`` (by the hash of each row's id, with a validation part) or ``"paper"`` (shuffled 80/20, redrawn
+            with the seed).
+        split_seed: seed of the split.
+        part: which part is evaluated: test, validation, train or all.
+        min_group: the smallest denominator with which a group's rate enters a gap.
+    """
+
+    split: str = "hash"
+    split_seed: int = 13
+    part: str = "test"
+    min_group: int = 30
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> FairOptions:
+        """Read the options from a task's metadata; the task's own defaults stand under ``fair``."""
+        own = metadata.get("fair", {})
+        options = cls(
+            **{field.name: metadata.get(field.name, own.get(field.name, field.default)) for field in fields(cls)}
+        )
+        if options.part not in PARTS:
+            raise GroupgapError(f"option part={options.part!r}: expected one of {', '.join(PARTS)}")
+        for name in ("split_seed", "min_group"):
+            value = getattr(options, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise GroupgapError(f"option {name}={value!r}: expected a whole number, 0 or more")
+        return options
+
+
+class FairTask(ConfigurableTask):
+    """A ``multiple_choice`` task of lm-eval whose documents belong to groups (which may overlap)."""
+
+    def __init__(
+        self,
+        data_dir: str | None = None,
+        cache_dir: str | None = None,
+        download_mode: object = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        self._judged: tuple[list[int], dict[str, Judgement]] | None = None
+        super().__init__(config={key: value for key, value in (config or {}).items() if key != "class"})
+
+    # -- data ----------------------------------------------------------------------------------------------------
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: object) -> None:
+        """Load the rows, split them, order them so that any prefix holds every group, and note what was done."""
+        metadata = dict(self.config.metadata or {})
+        self.options = FairOptions.from_metadata(metadata)
+        rows: Rows = self.config.custom_dataset(**{**metadata, **(dataset_kwargs or {})})
+        self._adopt(rows)
+        parts = split_rows(rows.documents, split=self.options.split, seed=self.options.split_seed)
+        parts["all"] = rows.documents
+        sizes = {part: len(documents) for part, documents in parts.items()}
+        if not sizes[self.options.part]:
+            raise GroupgapError(
+                f"{self.config.task}: part {self.options.part!r} of split {self.options.split!r} holds no rows; "
+                f"the parts hold {sizes}"
+            )
+        self.dataset = self._datasets(parts)
+        self._note("data", {**rows.origin, "sizes": sizes, **asdict(self.options)})
+
+    def _adopt(self, rows: Rows) -> None:
+        """Take axes, choices and positive class from the YAML, or from the loader where only the data can tell."""
+        fair = {**self.config.metadata.get("fair", {}), **(rows.fair or {})}
+        self.config.doc_to_choice = list(fair.pop("choices", self.config.doc_to_choice))
+        self.config.metadata = {**self.config.metadata, "fair": fair}
+        axes = (Axis(name, axis["field"], tuple(map(str, axis["groups"]))) for name, axis in fair["axes"].items())
+        self.code = CellCode(tuple(axes), tuple(self.config.doc_to_choice))
+        if fair["positive"] not in self.code.classes:
+            raise GroupgapError(
+                f"{self.config.task}: the positive choice {fair['positive']!r} is not one of {list(self.code.classes)}"
+            )
+        self.positive = self.code.classes.index(fair["positive"])
+
+    def _datasets(self, parts: Mapping[str, list[dict[str, Any]]]) -> datasets.DatasetDict:
+        axis_fields = [axis.field for axis in self.code.axes]
+        whole = datasets.Dataset.from_list(interleave(parts["all"], axis_fields))
+        ordered = {
+            part: datasets.Dataset.from_list(interleave(documents, axis_fields), features=whole.features)
+            for part, documents in parts.items()
+        }
+        part = self.options.part
+        self.config.test_split = part
+        if part == "all" or not len(ordered[self.config.fewshot_split]):
+            # The examples come from the evaluated part itself: lm-eval then leaves out the document that is asked.
+            self.config.fewshot_split = part
+            self.config.fewshot_config.split = part
+        return datasets.DatasetDict(ordered)
+
+    def _note(self, key: str, value: object) -> None:
+        """Put a value into the results file, at ``configs[task].metadata.fair[key]``."""
+        self.config.metadata["fair"] = {**self.config.metadata["fair"], key: value}
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def process_results(self, doc: dict[str, Any], results: Iterable[tuple[float, bool]]) -> dict[str, float | int]:
+        """lm-eval's hook: the prediction is the choice with the largest log-probability (the first one on ties).
+
+        Every metric but ``acc`` gets the code of the document's cell.
+        """
+        prediction = int(np.argmax([log_probability for log_probability, _ in results]))
+        label = int(doc[self.config.doc_to_target])
+        code = self.code.encode({axis.name: doc[axis.field] for axis in self.code.axes}, label, prediction)
+        return {name: float(label == prediction) if name == "acc" else code for name in self._functions}
+
+    def judgements(self, codes: Sequence[int]) -> dict[str, Judgement]:
+        """Every axis judged, once for all the metrics that ask."""
+        if self._judged is None or self._judged[0] != codes:
+            judged = {
+                axis: judge(counts, positive=self.positive, min_group=self.options.min_group)
+                for axis, counts in self.code.decode(codes).items()
+            }
+            self._judged = (list(codes), judged)
+            self._note("judged", {axis: _group_rates(judgement) for axis, judgement in judged.items()})
+        return self._judged[1]
+
+    def _rows(self) -> dict[str, tuple[str, Pick]]:
+        """The rows of lm-eval's table next to ``acc``: name -> (axis, estimate).
+
+        A task of several axes shows its groups in the results file only: the table would be endless.
+        """
+        axes = self.code.axes
+        if len(axes) > 1:
+            return {f"{axis.name}_{metric}": (axis.name, pick) for axis in axes for metric, pick in METRICS.items()}
+        (axis,) = axes
+        by_group = {f"acc[{_table_safe(group)}]": (axis.name, _accuracy_of(group)) for group in axis.groups}
+        return {**{metric: (axis.name, pick) for metric, pick in METRICS.items()}, **by_group}
+
+    def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
+        """lm-eval's hook: a value and, right after it, a standard error for each row; it replaces lm-eval's own."""
+        return self._functions
+
+    @cached_property
+    def _functions(self) -> dict[str, Callable[[list[Any]], Any]]:
+        functions: dict[str, Callable[[list[Any]], Any]] = {
+            "acc": lambda hits: sum(hits) / len(hits),
+            "acc_stderr": self._stderr(self.code.axes[0].name, lambda judgement: judgement.accuracy),
+        }
+        for name, (axis, pick) in self._rows().items():
+            functions[name] = self._value(axis, pick)
+            functions[f"{name}_stderr"] = self._stderr(axis, pick)
+        return functions
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """lm-eval's hook: accuracy up, gaps down."""
+        return {name: not name.endswith(LOWER_IS_BETTER) for name in ("acc", *self._rows())}
+
+    def _value(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
+        return lambda codes: _plain(pick(self.judgements(codes)[axis]))
+
+    def _stderr(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
+        def stderr(codes: list[int]) -> float | str:
+            estimate = pick(self.judgements(codes)[axis])
+            return "N/A" if estimate.value is None or estimate.stderr is None else float(estimate.stderr)
+
+        return stderr
+
+
+def _accuracy_of(group: str) -> Pick:
+    return lambda judgement: judgement.groups[group].accuracy
+
+
+def _group_rates(judgement: Judgement) -> dict[str, dict[str, float | int | str]]:
+    return {
+        group: {"n": rates.n, **{rate: _plain(getattr(rates, rate)) for rate in RATES}}
+        for group, rates in judgement.groups.items()
+    }
+
+
+def _plain(estimate: Estimate) -> float | str:
+    """A number, or the words that say why there is none (lm-eval's table takes both, and crashes on ``None``)."""
+    return f"undefined ({estimate.reason})" if estimate.value is None else float(estimate.value)
+
+
+def _table_safe(name: str) -> str:
+    """lm-eval splits its metric keys at the comma."""
+    return name.replace(",", ";")

@@ -1,0 +1,24 @@
+"""What all tests share: the folder of real data (where there is one), one set of tiny trained models, one run of each engine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def shared_folder() -> Path:
+    """The folder of real data sets and models that some tests read; it is not part of the project."""
+    return Path(os.environ.get("GROUPGAP_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data, or a skip that says what is absent."""
+    folder = shared_folder()
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder} (set GROUPGAP_SHARED to a folder with data/ and models/)")
+    return folder
