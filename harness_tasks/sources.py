@@ -189,18 +189,6 @@ def _parse_delimited(text: str, delimiter: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, dtype=object)
 
 
-def need_columns(frame: pd.DataFrame, columns: Iterable[str], file: str) -> None:
-    """Raise a GroupgapError that names the first missing column, the nearest one, and those there are."""
-    import difflib
-
-    for column in columns:
-        if column not in frame.columns:
-            there = [str(name) for name in frame.columns]
-            near = difflib.get_close_matches(column, there, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise GroupgapError(f"{file}: no column {column!r}{hint} (columns: {', '.join(there[:40])})")
-
-
 # -- the hub ----------------------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,9 @@ import re
 import pandas as pd
 
 from ...errors import GroupgapError
+from ..columns import need_columns, number_column, text_column
 from ..rows import Rows, number_copies, text_id
-from ..sources import Dataset, Table, load, need_columns
+from ..sources import Dataset, Table, load
 
 DATASET = Dataset(
     name="toxigen_annotated",
@@ -69,7 +70,7 @@ def toxigen(label: object = "human", dataset_revision: object = None, **_: objec
     table = load(DATASET, LOCAL_FILES, dataset_revision)
     _check(table, str(label))
     frame = table.frame
-    texts = [decode_text(str(text)) for text in frame["text"]]
+    texts = [decode_text(text) for text in text_column(frame, "text", table.files[0])]
     ids = number_copies(map(text_id, texts))
     labels = _labels(frame, str(label), table.files[0])
     documents = [
@@ -111,19 +112,9 @@ def _labels(frame: pd.DataFrame, label: str, file: str) -> list[int]:
                 f"{file}: column 'label' holds {sorted(map(str, strange))[0]!r}; expected hate or neutral"
             )
         return [int(value == "hate") for value in frame["label"]]
-    human = _numbers(frame, "toxicity_human", file)
-    if label == "human":
-        return [int(value > 2.5) for value in human]
-    machine = _numbers(frame, "toxicity_ai", file)
-    return [int(ai + person > 5.5) for ai, person in zip(machine, human, strict=True)]
-
-
-def _numbers(frame: pd.DataFrame, column: str, file: str) -> list[float]:
-    numbers = pd.to_numeric(frame[column], errors="coerce")
-    if numbers.isna().any():
-        row = int(numbers.isna().to_numpy().argmax())
-        raise GroupgapError(f"{file}: column {column!r} is no number in data row {row + 1}; fetch the file again")
-    return [float(number) for number in numbers]
+    human = number_column(frame, "toxicity_human", file)
+    toxic = human > 2.5 if label == "human" else human + number_column(frame, "toxicity_ai", file) > 5.5
+    return [int(value) for value in toxic]
 
 
 def decode_text(cell: str) -> str:

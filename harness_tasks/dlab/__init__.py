@@ -1,0 +1,1 @@
+"""Measuring Hate Speech (UC Berkeley D-Lab): comments and the identities they target, five axes."""

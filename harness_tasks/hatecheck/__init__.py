@@ -1,0 +1,1 @@
+"""HateCheck: functional tests with matched templates across seven identities."""

@@ -1,0 +1,73 @@
+"""Loader of HateCheck: 3,728 functional tests, written by hand, with matched templates across seven identities.
+
+Röttger et al., "HateCheck", ACL 2021. Licence: CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+from ...errors import GroupgapError
+from ..columns import as_text, is_missing, need_columns, text_column
+from ..rows import Rows
+from ..sources import Dataset, load
+
+DATASET = Dataset(
+    name="hatecheck",
+    hub="Paul/hatecheck",
+    # The head of the hub's commit list as crawled: the test data, then changes of the card.
+    revision="43c98fc7d4a3b0dd111ba1f722609c6ad26b5eb4",
+    hub_files=(("test.csv",), ("default/test/0000.parquet",)),
+    licence="CC-BY-4.0",
+    url="https://github.com/paul-rottger/hatecheck-data",
+    folders=("hatecheck-data",),
+)
+LOCAL_FILES = (("test_suite_cases.csv",), ("test.csv",))
+GROUPS = ("Muslims", "black people", "disabled people", "gay people", "immigrants", "trans people", "women")
+LABELS = {"hateful": 1, "non-hateful": 0}
+FULL_CASES, FULL_HATEFUL = 3728, 2563
+
+
+def hatecheck(dataset_revision: object = None, **_: object) -> Rows:
+    """All test cases; the 292 that name no identity have no group and count in overall accuracy only.
+
+    Raises:
+        GroupgapError: no data, another schema, or a complete file with other counts than published.
+    """
+    table = load(DATASET, LOCAL_FILES, dataset_revision)
+    frame, file = table.frame, table.files[0]
+    need_columns(frame, ("case_id", "test_case", "label_gold", "target_ident", "functionality", "templ_id"), file)
+    targets = ["" if is_missing(cell) else str(cell) for cell in frame["target_ident"]]
+    golds = text_column(frame, "label_gold", file)
+    for column, cells, allowed in (("target_ident", targets, ("", *GROUPS)), ("label_gold", golds, tuple(LABELS))):
+        unknown = sorted(set(cells) - set(allowed))
+        if unknown:
+            raise GroupgapError(
+                f"{file}: unknown {column} {unknown[0]!r}; expected one of {', '.join(filter(None, allowed))}"
+            )
+    columns = zip(
+        text_column(frame, "case_id", file),
+        text_column(frame, "test_case", file),
+        golds,
+        targets,
+        text_column(frame, "functionality", file),
+        map(as_text, frame["templ_id"]),
+        strict=True,
+    )
+    documents = [
+        {
+            "id": case,
+            "text": text,
+            "label": LABELS[gold],
+            "target": [target] if target else [],
+            "functionality": functionality,
+            "templ_id": template,
+        }
+        for case, text, gold, target, functionality, template in columns
+    ]
+    positives = sum(document["label"] for document in documents)
+    counts = {"rows": len(documents), "positives": positives, "without_group": targets.count("")}
+    if len(documents) == FULL_CASES and positives != FULL_HATEFUL:
+        raise GroupgapError(
+            f"{file}: {positives} hateful of {FULL_CASES} cases, published are {FULL_HATEFUL}; "
+            f"fetch it again from {DATASET.url}"
+        )
+    return Rows(documents=documents, origin={**table.origin, **counts, "complete": len(documents) == FULL_CASES})

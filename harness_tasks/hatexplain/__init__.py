@@ -1,0 +1,1 @@
+"""HateXplain: posts labelled by three annotators each, with the communities they target."""
