@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +26,7 @@ def tasks_path() -> Path:
 
 @contextmanager
 def tasks_added(module: ModuleType) -> Iterator[None]:
-    """Run the execution of ``lm_eval.tasks.manager`` and make its ``TaskManager`` find our tasks afterwards. Raises nothing of its own."""
+    """Let ``lm_eval.tasks.manager`` be executed, then make its ``TaskManager`` find our tasks; raises nothing."""
     yield
     with suppress(Exception):
         add_tasks(module)
@@ -52,7 +52,7 @@ def add_tasks(module: ModuleType) -> bool:
 
 
 def reads_entry_points(module: ModuleType) -> bool:
-    """Say whether ``lm_eval.tasks.manager`` looks for tasks of installed packages by itself (judged by the names it defines)."""
+    """Say whether ``lm_eval.tasks.manager`` looks into installed packages by itself, judged by its names."""
     return any(word in name.lower() for name in vars(module) for word in ("entry_point", "plugin"))
 
 
@@ -65,7 +65,7 @@ def _with_our_folder(constructor: Callable[..., None]) -> Callable[..., None]:
             bound = signature.bind(self, *args, **kwargs)
             theirs = bound.arguments.get("include_path")
             bound.arguments["include_path"] = include_paths(theirs)
-        except TypeError:  # a wrong call: lm-eval's own message is the right one
+        except (TypeError, ValueError, OSError):  # a wrong call: lm-eval's own message is the right one
             constructor(self, *args, **kwargs)
             return
         constructor(*bound.args, **bound.kwargs)
@@ -76,7 +76,7 @@ def _with_our_folder(constructor: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def include_paths(theirs: object = None) -> list[str | Path]:
+def include_paths(theirs: str | Path | Sequence[str | Path] | None = None) -> list[str | Path]:
     """Return the folders that lm-eval is to read after its own: ours, then the user's, so that the user's tasks win.
 
     Args:
@@ -88,7 +88,7 @@ def include_paths(theirs: object = None) -> list[str | Path]:
     ours = tasks_path()
     if not theirs:
         return [ours]
-    paths = list(theirs) if isinstance(theirs, list | tuple) else [theirs]
-    if any(isinstance(path, str | Path) and Path(path).resolve() == ours for path in paths):
+    paths = [theirs] if isinstance(theirs, str | Path) else list(theirs)
+    if any(Path(path).resolve() == ours for path in paths):
         return paths
     return [ours, *paths]

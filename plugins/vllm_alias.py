@@ -143,7 +143,7 @@ def install_alias(python: str = sys.executable) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Install the alias, or with ``--wheel-dir`` only build its wheel; the exit status is 0, or 2 with one line on stderr."""
+    """Install the alias, or with ``--wheel-dir`` only build its wheel; the status is 0, or 2 with a line on stderr."""
     parser = argparse.ArgumentParser(
         prog="python -m groupgap.plugins.vllm_alias", description=(__doc__ or "").splitlines()[0]
     )

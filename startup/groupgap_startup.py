@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OFF_SWITCH = "GROUPGAP_NO_STARTUP"
 
-# module whose import is waited for -> "module:function" of the context manager (called with the module) around its execution
+# a module whose import is waited for -> the context manager ("module:function", called with it) around its execution
 HOOKS = {
     "lm_eval.tasks.manager": "groupgap.plugins.discovery:tasks_added",
     "torchvision": "groupgap.plugins.torchvision_guard:missing_operators_skipped",
@@ -41,7 +41,7 @@ class HookFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a hooked module with its loader wrapped; ``None`` (look elsewhere) for every other module."""
+        """Return the spec of a hooked module with its loader wrapped; ``None`` (look elsewhere) for any other."""
         if name not in HOOKS:
             return None
         for finder in sys.meta_path:
