@@ -195,66 +195,52 @@ def _parse_delimited(text: str, delimiter: str) -> pd.DataFrame:
 def _from_hub(
     dataset: Dataset, revision: str, wanted: Sequence[Sequence[str]]
 ) -> tuple[tuple[Path, ...], dict[str, Any]]:
-    import huggingface_hub  # comes with lm-eval; imported here because it is slow
-    from huggingface_hub import errors
+    """The first file set that the hub has at a revision, or, without a network, its cache on this machine has."""
+    from huggingface_hub import errors  # comes with lm-eval; imported here because it is slow
 
-    try:
-        commit, there = _resolve(huggingface_hub, dataset.hub, revision)
-        names = _pick(dataset, commit, there)
-        paths = tuple(_download(huggingface_hub, dataset.hub, name, commit) for name in names)
-    except errors.GatedRepoError as error:
-        raise GroupgapError(
-            f"{dataset.hub} is gated: accept its terms at {dataset.url} and log in with `hf auth login`"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise GroupgapError(
-            f"{dataset.hub} has no revision {revision!r}: give one it has, "
-            f'e.g. --metadata \'{{"dataset_revision": "main"}}\''
-        ) from error
-    except (OSError, errors.RevisionResolutionError) as error:
-        return _from_cache(huggingface_hub, dataset, revision, wanted, error)
-    return paths, {"source": "hub", "dataset": dataset.hub, "revision": commit}
-
-
-def _resolve(hub: Any, repo: str, revision: str) -> tuple[str, list[str]]:
-    """The commit that a revision points to now, and the names of the files there."""
-    info = hub.HfApi().dataset_info(repo, revision=revision)
-    return str(info.sha), [sibling.rfilename for sibling in info.siblings or []]
-
-
-def _pick(dataset: Dataset, commit: str, there: Sequence[str]) -> tuple[str, ...]:
-    for names in dataset.hub_files:
-        if all(name in there for name in names):
-            return names
-    expected = " or ".join(" + ".join(names) for names in dataset.hub_files)
-    raise GroupgapError(f"{dataset.hub} at {commit} holds none of the files {expected}: pin another dataset_revision")
-
-
-def _download(hub: Any, repo: str, name: str, commit: str, offline: bool = False) -> Path:
-    path = hub.hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_files_only=offline)
-    return Path(path)
-
-
-def _from_cache(
-    hub: Any,
-    dataset: Dataset,
-    revision: str,
-    wanted: Sequence[Sequence[str]],
-    cause: BaseException,
-) -> tuple[tuple[Path, ...], dict[str, Any]]:
-    """No network: the hub's own cache on this machine, whose snapshot folder names the commit."""
+    unreachable: Exception | None = None
     for names in dataset.hub_files:
         try:
-            paths = tuple(_download(hub, dataset.hub, name, revision, offline=True) for name in names)
-        except OSError:
+            paths, commit = _download(dataset.hub, names, revision)
+            return paths, {"source": "hub", "dataset": dataset.hub, "revision": commit}
+        except errors.GatedRepoError as error:
+            raise GroupgapError(
+                f"{dataset.hub} is gated: accept its terms at https://huggingface.co/datasets/{dataset.hub} "
+                "and log in with `hf auth login`"
+            ) from error
+        except errors.RepositoryNotFoundError as error:
+            raise GroupgapError(
+                f"the hub shows no dataset {dataset.hub} (a login may be needed: `hf auth login`)"
+            ) from error
+        except errors.RevisionNotFoundError as error:
+            raise GroupgapError(
+                f"{dataset.hub} has no revision {revision!r}: give one it has, "
+                f'e.g. --metadata \'{{"dataset_revision": "main"}}\''
+            ) from error
+        except errors.LocalEntryNotFoundError as error:
+            unreachable = error
+        except errors.EntryNotFoundError:
             continue
-        commits = {path.parts[path.parts.index("snapshots") + 1] for path in paths}
-        return paths, {"source": "hub", "dataset": dataset.hub, "revision": commits.pop()}
-    raise GroupgapError(_how_to_get(dataset, wanted)) from cause
+    if unreachable:
+        raise GroupgapError(_how_to_get(dataset, wanted)) from unreachable
+    expected = " or ".join(" + ".join(names) for names in dataset.hub_files)
+    raise GroupgapError(f"{dataset.hub} at {revision} holds none of the files {expected}: pin another dataset_revision")
+
+
+def _download(repo: str, names: Sequence[str], revision: str) -> tuple[tuple[Path, ...], str]:
+    """Fetch files of one commit; the hub's client keeps them in a folder named after the commit."""
+    from huggingface_hub import hf_hub_download
+
+    paths: list[Path] = []
+    for name in names:
+        path = Path(hf_hub_download(repo, name, repo_type="dataset", revision=revision))
+        revision = path.parents[len(Path(name).parts) - 1].name
+        paths.append(path)
+    return tuple(paths), revision
 
 
 def _how_to_get(dataset: Dataset, wanted: Sequence[Sequence[str]]) -> str:
-    names = " or ".join(" + ".join(names) for names in wanted)
+    names = " + ".join(wanted[0])
     return (
         f"the data of {dataset.name!r} is not here and the hub cannot be reached: fetch {names} from {dataset.url} "
         f"(hub dataset {dataset.hub}; licence {dataset.licence}) "

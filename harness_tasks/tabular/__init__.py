@@ -1,0 +1,1 @@
+"""The user's own file: csv, tsv, jsonl or parquet."""
