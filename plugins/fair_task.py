@@ -116,8 +116,9 @@ class FairTask(ConfigurableTask):
     def _datasets(self, parts: Mapping[str, list[dict[str, Any]]]) -> datasets.DatasetDict:
         axis_fields = [axis.field for axis in self.code.axes]
         whole = datasets.Dataset.from_list(interleave(parts["all"], axis_fields))
+        place = {row_id: index for index, row_id in enumerate(whole["id"])}
         ordered = {
-            part: datasets.Dataset.from_list(interleave(documents, axis_fields), features=whole.features)
+            part: whole.select([place[document["id"]] for document in interleave(documents, axis_fields)])
             for part, documents in parts.items()
         }
         part = self.options.part

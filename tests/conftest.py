@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real data (where there is one), one set of tiny trained models, one run of each engine."""
+"""What all tests share: the folder of real data (where there is one), tiny trained models, one run of each engine."""
 
 from __future__ import annotations
 
@@ -22,3 +22,11 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder} (set GROUPGAP_SHARED to a folder with data/ and models/)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny base Llama and its full fine-tune, trained once for all tests."""
+    from groupgap.adapters.toy_models import make_toy_models
+
+    return make_toy_models(tmp_path_factory.mktemp("toy_models"))

@@ -6,7 +6,6 @@ import hashlib
 import json
 
 import pytest
-
 from groupgap.harness_tasks.toy.generate import FAITHS, KIND, RUDE, SIZE, generate, patterns, planted_truth
 
 
@@ -35,7 +34,7 @@ def test_sizes_and_overlap() -> None:
 
 @pytest.mark.parametrize("faith", [faith.name for faith in FAITHS])
 def test_planted_truth_is_what_a_reader_of_the_text_would_score(faith: str) -> None:
-    """A judge that reads the words (not the flips) on many fresh sets: its rates must come out as planted, to 4 standard errors."""
+    """A judge that reads the words, not the flips: on fresh sets its rates are as planted, to 4 standard errors."""
     rows = [
         (_called_rude(str(document["text"])), bool(document["label"]))
         for seed in range(20)

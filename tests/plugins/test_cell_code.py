@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from groupgap import GroupgapError
 from groupgap.plugins.cell_code import Axis, CellCode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 AXES = (Axis("faith", "faith", ("a", "b", "c")), Axis("age", "age", tuple(f"g{index}" for index in range(70))))
 CODE = CellCode(AXES, ("no", "yes", "maybe"))
