@@ -6,6 +6,8 @@
 1.0
 """
 
+from .bootstrap import bootstrap, percentile_interval
+from .chance import chance_gaps
 from .coding import intersect, membership_matrix
 from .counts import Counts, count
 from .estimate import Chance, Estimate, GroupRates, Judgement, LeftOut
@@ -22,6 +24,8 @@ __all__ = [
     "GroupRates",
     "Judgement",
     "LeftOut",
+    "bootstrap",
+    "chance_gaps",
     "count",
     "group_rates",
     "intersect",
@@ -29,6 +33,7 @@ __all__ = [
     "membership_matrix",
     "newcombe",
     "overall_accuracy",
+    "percentile_interval",
     "plan_gaps",
     "tally",
     "wilson",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from .arguments import check_confidence, check_draws, check_seed
+from .bootstrap import bootstrap_metrics
+from .chance import chance_gaps
 from .counts import Counts
 from .estimate import Estimate, Judgement
 from .gaps import GAPS, GapPlan, left_out, plan_gaps
@@ -49,12 +54,10 @@ def judge(
     """
     check_draws(draws), check_seed(seed), check_confidence(confidence)
     plan = plan_gaps(counts, positive, min_group)
-    gaps = {metric: with_interval(plan, metric, confidence) for metric in GAPS}
+    found = estimates(plan, draws, seed, confidence)
     return Judgement(
         n=counts.n,
-        accuracy=overall_accuracy(counts, confidence),
-        worst_group=with_interval(plan, "worst_group", confidence),
-        **gaps,
+        **found,
         groups=group_rates(counts, positive, confidence),
         left_out=left_out(plan),
         min_group=plan.min_group,
@@ -62,6 +65,28 @@ def judge(
         draws=draws,
         positive=counts.classes[plan.classes[0]] if len(plan.classes) == 1 else None,
     )
+
+
+def estimates(plan: GapPlan, draws: int, seed: int, confidence: float) -> dict[str, Estimate]:
+    """Overall accuracy, the worst group and every gap, with interval, standard error and chance level."""
+    counts = plan.counts
+    found = {metric: with_interval(plan, metric, confidence) for metric in ("worst_group", *GAPS)}
+    resampling, permuting = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    drawn = bootstrap_metrics(plan, draws, resampling)
+    chances = chance_gaps(plan, draws, permuting)
+    for metric, estimate in found.items():
+        if estimate.value is not None:
+            stderr, undefined = standard_error(drawn[metric])
+            found[metric] = replace(estimate, stderr=stderr, undefined_draws=undefined, chance=chances.get(metric))
+    accuracy = overall_accuracy(counts, confidence)
+    return {"accuracy": accuracy, **found}
+
+
+def standard_error(values: npt.NDArray[np.float64]) -> tuple[float | None, int]:
+    """Standard deviation of the draws in which the metric is defined, and how many are not."""
+    defined = values[~np.isnan(values)]
+    undefined = len(values) - len(defined)
+    return (float(defined.std(ddof=1)) if len(defined) > 1 else None), undefined
 
 
 def with_interval(plan: GapPlan, metric: str, confidence: float) -> Estimate:

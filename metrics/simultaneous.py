@@ -57,8 +57,8 @@ def gap_interval(plan: GapPlan, metric: str, confidence: float = 0.95) -> tuple[
     """The interval of a gap, ``None`` where the gap is undefined.
 
     The lower end is the largest lower bound of any difference of two groups, floored at 0, the bounds holding for all
-    pairs (and for an equalized odds difference for TPR and FPR, and for all classes) at once. The upper end is the largest
-    upper bound of any difference: it fails only if the bound of the one pair that is truly extreme fails, so those
+    pairs (and for an equalized odds difference for TPR and FPR, and for all classes) at once. The upper end is the
+    largest upper bound of any difference: it fails only if the bound of the one truly extreme pair fails, so those
     bounds need to hold one at a time.
 
     Source: Agresti, Bini, Bertaccini & Ryu 2008, Biometrics 64:1270 (studentized range with score limits for shares).
