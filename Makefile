@@ -44,7 +44,7 @@ $(VENV)/installed: pyproject.toml Makefile
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) cannot make an environment: install its venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "making $(VENV): some minutes, most of them downloads"
-	@install() { echo "+ pip install $$*"; $(PY) -m pip install --progress-bar off --quiet "$$@"; }; \
+	@install() { echo "+ pip install $$*"; $(PY) -m pip install --progress-bar off -qq "$$@"; }; \
 	if nvidia-smi > /dev/null 2>&1; then \
 	  install '.[vllm,vision,train,test]'; echo vllm > $(VENV)/engine; \
 	else \
