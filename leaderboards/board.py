@@ -1,0 +1,256 @@
+"""The board: one judged row for each task, axis and variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import GroupgapError
+from ..metrics import Estimate, Judgement, judge
+from .answers import Answers
+from .collection import Collection, Entry
+from .runs import Run
+
+DEFAULT_MIN_GROUP = 30
+DEFAULT_DRAWS = 10_000
+METRICS: dict[str, str] = {
+    "accuracy": "accuracy",
+    "worst_group": "worst-group accuracy",
+    "accuracy_spread": "accuracy spread",
+    "dpd": "demographic parity difference",
+    "eopp": "equal opportunity difference",
+    "eod": "equalized odds difference",
+    "eod_mean": "mean equalized odds difference",
+}
+# lm-eval's names of the same numbers; a task of several axes puts the axis in front of all but acc.
+REPORTED = {
+    "acc": "accuracy",
+    "worst_group_acc": "worst_group",
+    "acc_spread": "accuracy_spread",
+    "dpd": "dpd",
+    "eod": "eod",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the board judges.
+
+    Attributes:
+        min_group: smallest denominator with which a group enters a gap; ``None``: the run's own, else 30.
+        draws: bootstrap draws and permutations.
+        seed: of the draws.
+    """
+
+    min_group: int | None = None
+    draws: int = DEFAULT_DRAWS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        for flag, value, least in (
+            ("--min-group", self.min_group, 0),
+            ("--draws", self.draws, 1),
+            ("--seed", self.seed, 0),
+        ):
+            if value is not None and value < least:
+                raise GroupgapError(f"{flag} {value}: expected a whole number, {least} or more")
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """A number of lm-eval's that differs from the one recomputed from the answers.
+
+    Attributes:
+        metric: lm-eval's name.
+        reported: its number, or its words for none.
+        recomputed: ours.
+        remark: why they may differ, where that is known.
+    """
+
+    metric: str
+    reported: float | str
+    recomputed: Estimate
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant, judged on one axis of one task.
+
+    Attributes:
+        task: name of the task.
+        axis: name of the axis.
+        variant: name of the variant.
+        judgement: all estimates, per group too.
+        rank: place by worst-group accuracy within the task and axis (ties share one); ``None`` where that is undefined.
+        base: base model, where known.
+        method: ``base``, ``full``, ``lora``, ..., where known.
+        backend: lm-eval's model type.
+        seeds: training seeds, where ``variant.json`` says them.
+        classes: texts of the choices.
+        limited: whether only a part of the task was answered.
+        shots: few-shot examples.
+        dates: lm-eval's dates of the runs.
+        lm_eval_versions: which versions ran.
+        identity: what tells the variant from others.
+        discrepancies: where lm-eval's own numbers differ.
+        notes: what a reader should know, in words.
+    """
+
+    task: str
+    axis: str
+    variant: str
+    judgement: Judgement
+    rank: int | None = None
+    base: str | None = None
+    method: str | None = None
+    backend: str = ""
+    seeds: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    limited: bool = False
+    shots: int | None = None
+    dates: tuple[str, ...] = ()
+    lm_eval_versions: tuple[str, ...] = ()
+    identity: str = ""
+    discrepancies: tuple[Discrepancy, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Answers."""
+        return self.judgement.n
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Groups that are too small to enter some minimum or maximum: name to the reasons."""
+        reasons: dict[str, dict[str, None]] = {}
+        for left in self.judgement.left_out:
+            at = f" ({left.class_name})" if left.class_name and self.judgement.positive is None else ""
+            reasons.setdefault(left.group, {})[f"{left.rate.replace('_', ' ')}: {left.reason}{at}"] = None
+        return {group: "; ".join(found) for group, found in reasons.items()}
+
+
+@dataclass(frozen=True)
+class Board:
+    """All rows, in order of task, axis and rank.
+
+    Attributes:
+        rows: the judged variants.
+        options: how they were judged.
+        notes: what a reader should know, in words.
+    """
+
+    rows: tuple[Row, ...]
+    options: Options = field(default_factory=Options)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> dict[tuple[str, str], tuple[Row, ...]]:
+        """The rows of each (task, axis)."""
+        tables: dict[tuple[str, str], tuple[Row, ...]] = {}
+        for row in self.rows:
+            tables[row.task, row.axis] = (*tables.get((row.task, row.axis), ()), row)
+        return tables
+
+
+def build_board(
+    collection: Collection, options: Options | None = None, progress: Callable[[str], None] | None = None
+) -> Board:
+    """Judge all answers.
+
+    Args:
+        collection: from :func:`groupgap.leaderboards.collection.collect`.
+        options: how to judge.
+        progress: called with a line for each row that is begun.
+
+    Returns:
+        The board.
+    """
+    options = options or Options()
+    rows = []
+    for entry in collection.entries:
+        for answers in entry.answers:
+            if progress:
+                progress(f"{entry.task}, {answers.axis}: {entry.run.name}")
+            rows.append(_row(entry, answers, options))
+    return Board(_ranked(rows), options, collection.notes)
+
+
+def _row(entry: Entry, answers: Answers, options: Options) -> Row:
+    run, task = entry.run, entry.task
+    min_group = options.min_group
+    if min_group is None:
+        own = run.min_group(task)
+        min_group = DEFAULT_MIN_GROUP if own is None else own
+    judgement = judge(answers.counts(), answers.positive, min_group=min_group, draws=options.draws, seed=options.seed)
+    several = len(entry.answers) > 1
+    version = run.facts.get("lm_eval_version")
+    config = run.facts["config"]
+    return Row(
+        task=task,
+        axis=answers.axis,
+        variant=run.name,
+        judgement=judgement,
+        base=run.variant.base,
+        method=run.variant.method,
+        backend=str(config.get("model", "")),
+        seeds=() if run.variant.seed is None else (run.variant.seed,),
+        classes=answers.classes,
+        limited=answers.limited,
+        shots=run.shots(task),
+        dates=(run.date,),
+        lm_eval_versions=(str(version),) if version else (),
+        identity=run.variant.identity,
+        discrepancies=tuple(_discrepancies(run, task, f"{answers.axis}_" if several else "", judgement)),
+        notes=answers.notes,
+    )
+
+
+def _discrepancies(run: Run, task: str, prefix: str, judgement: Judgement) -> Iterable[Discrepancy]:
+    reported = run.reported(task)
+    own = run.min_group(task)
+    remark = ""
+    if own is not None and own != judgement.min_group:
+        remark = f"lm-eval judged with groups of {own} or more, the board with {judgement.min_group} or more"
+    for name, metric in REPORTED.items():
+        if name != "acc" and not run.fair(task):
+            continue
+        theirs = reported.get(f"{name if name == 'acc' else prefix + name},none")
+        ours: Estimate = getattr(judgement, metric)
+        if theirs is not None and not _agree(theirs, ours):
+            shown = theirs if isinstance(theirs, str) else float(theirs) if _finite(theirs) else str(theirs)
+            yield Discrepancy(prefix + name if name != "acc" else name, shown, ours, "" if name == "acc" else remark)
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _agree(reported: Any, recomputed: Estimate) -> bool:
+    if isinstance(reported, str):
+        return recomputed.value is None and reported.startswith("undefined")
+    return _finite(reported) and recomputed.value is not None and abs(reported - recomputed.value) <= 1e-9
+
+
+def _ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
+    def worst(row: Row) -> float:
+        value = row.judgement.worst_group.value
+        return float("inf") if value is None else -value
+
+    tables: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        tables.setdefault((row.task, row.axis), []).append(row)
+    ranked = []
+    for _, table in sorted(tables.items(), key=lambda item: item[0]):
+        values = sorted(map(worst, table))
+        for row in sorted(table, key=lambda row: (worst(row), row.variant)):
+            rank = None if row.judgement.worst_group.value is None else values.index(worst(row)) + 1
+            ranked.append(replace(row, rank=rank))
+    return tuple(ranked)
+
+
+def estimates(row: Row) -> Mapping[str, Estimate]:
+    """The estimates of a row by the keys of ``METRICS``."""
+    return {metric: getattr(row.judgement, metric) for metric in METRICS}

@@ -1,0 +1,113 @@
+"""``groupgap board``: lm-eval output folders in, a fairness leaderboard out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from ..errors import GroupgapError
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which runs are read and how; ``board`` and ``compare`` share them."""
+    reading = parser.add_argument_group("reading runs")
+    reading.add_argument(
+        "--axis",
+        action="append",
+        default=[],
+        metavar="TASK=doc.FIELD",
+        help="the field of its documents that holds the group or a list of groups (nested: with dots); repeatable",
+    )
+    reading.add_argument(
+        "--positive",
+        action="append",
+        default=[],
+        metavar="TASK=CHOICE",
+        help="the text of a task's positive choice; repeatable",
+    )
+    reading.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="RUN=NAME",
+        help="call a run (its folder, results file or name) NAME; repeatable",
+    )
+    reading.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="TASK",
+        help="leave a task out; patterns like 'mmlu_*' work; repeatable",
+    )
+
+
+def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say how answers are judged; ``board`` and ``compare`` share them."""
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
+        "--min-group",
+        type=int,
+        metavar="N",
+        help="smallest denominator with which a group enters a gap (default: what the run was judged with, else 30)",
+    )
+    judging.add_argument(
+        "--draws", type=int, default=10_000, metavar="N", help="bootstrap draws and permutations (default 10000)"
+    )
+    judging.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="an lm-eval output folder, searched at any depth, or a results file"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder of the board: new, empty, or an earlier board"
+    )
+    add_reading_arguments(parser)
+    add_judging_arguments(parser)
+
+
+def parse_names(options: Iterable[str]) -> dict[str, str]:
+    """``RUN=NAME`` options as a mapping.
+
+    Raises:
+        GroupgapError: for an option of another form, or a run that gets two names.
+    """
+    names: dict[str, str] = {}
+    for option in options:
+        run, equals, name = option.rpartition("=")
+        if not equals or not run or not name.strip():
+            raise GroupgapError(f"--name {option}: expected RUN=NAME")
+        if names.setdefault(run, name) != name:
+            raise GroupgapError(f"--name {run}: two names, {names[run]!r} and {name!r}; expected one")
+    return names
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the board, print its table and where its page is."""
+    from pathlib import Path
+
+    from .axes import Reading
+    from .board import Options, build_board
+    from .collection import Request, collect
+    from .markdown import terminal
+    from .write import check_output, write_board
+
+    options = Options(args.min_group, args.draws, args.seed)
+    folder = Path(args.output)
+    check_output(folder)
+    request = Request(args.runs, parse_names(args.name), Reading.from_options(args.axis, args.positive), args.skip)
+    board = build_board(collect(request), options, _progress if sys.stderr.isatty() else None)
+    if sys.stderr.isatty():
+        _progress("")
+    written = write_board(board, folder)
+    print(terminal(board))
+    print(f"\nThe page: {written['index.html'].resolve()}")
+    return 0
+
+
+def _progress(line: str) -> None:
+    sys.stderr.write(f"\r\x1b[K{line[:100]}")
+    sys.stderr.flush()

@@ -1,0 +1,125 @@
+"""The board as markdown: ``board.md``, and the table in the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from ..metrics import Estimate
+from .board import Board, Row
+from .format import format_chance, format_estimate, format_number
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+COLUMNS = ("rank", "variant", "n", "accuracy", "worst group", "spread", "dpd", "eod")
+LEGEND = (
+    "Ranked by worst-group accuracy. spread, dpd (demographic parity difference) and eod (equalized odds difference) "
+    "are gaps between groups, 0 is best; behind each stands the gap of chance alone (median of permuted groups). "
+    "Brackets are 95% intervals; for gaps and the worst group they hold for all groups at once."
+)
+
+
+def plain(text: str) -> str:
+    """A text on one line, control and direction characters made visible."""
+    return CONTROL.sub(lambda found: "".join(f"\\u{ord(character):04x}" for character in found[0]), text)
+
+
+def escape(text: str) -> str:
+    """A text that markdown shows as it is, in a table too."""
+    return SPECIAL.sub(r"\\\1", plain(text)).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+
+
+def cells(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
+    """The row under ``COLUMNS``.
+
+    Args:
+        row: a row of the board.
+        shown: makes a text from a run harmless.
+    """
+    found = row.judgement
+    worst = estimate_text(found.worst_group, shown)
+    if found.worst_group.value is not None:
+        worst = f"{', '.join(map(shown, found.worst_group.groups))} {worst}"
+    gaps = []
+    for gap in (found.accuracy_spread, found.dpd, found.eod):
+        chance = "" if gap.chance is None or gap.value is None else f" (chance {format_number(gap.chance.median)})"
+        gaps.append(estimate_text(gap, shown) + chance)
+    rank = "-" if row.rank is None else str(row.rank)
+    n = f"{row.n:,}" + (" limited" if row.limited else "")
+    return [rank, shown(row.variant), n, estimate_text(found.accuracy, shown), worst, *gaps]
+
+
+def estimate_text(estimate: Estimate, shown: Callable[[str], str] = plain) -> str:
+    """The estimate in words; a reason may name classes and groups, so it is made harmless."""
+    text = format_estimate(estimate)
+    return shown(text) if estimate.value is None else text
+
+
+def remarks(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
+    """What stands under the table about a row: groups left out, and lm-eval's own numbers that differ."""
+    said = [f"left out: {shown(group)} ({shown(why)})" for group, why in row.left_out.items()]
+    for found in row.discrepancies:
+        reported = found.reported if isinstance(found.reported, str) else f"{found.reported:.6f}"
+        ours = format_estimate(found.recomputed, interval=False)
+        because = f" ({found.remark})" if found.remark else ""
+        said.append(shown(f"lm-eval's own {found.metric} is {reported}, recomputed {ours}{because}"))
+    return said
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A markdown table whose columns line up."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def terminal(board: Board) -> str:
+    """The tables for the terminal."""
+    parts = []
+    for (task, axis), rows in board.tables.items():
+        lines = [f"{plain(task)}, {plain(axis)}", table(COLUMNS, [cells(row) for row in rows])]
+        lines += [f"  {plain(row.variant)}: {said}" for row in rows for said in remarks(row)]
+        parts.append("\n".join(lines))
+    notes = [f"note: {plain(note)}" for note in board.notes]
+    return "\n\n".join([*parts, *notes[:20], LEGEND])
+
+
+def board_markdown(board: Board) -> str:
+    """``board.md``."""
+    parts = ["# Fairness board", LEGEND]
+    for (task, axis), rows in board.tables.items():
+        parts.append(f"## {escape(task)}, {escape(axis)}")
+        parts.append(table(COLUMNS, [cells(row, escape) for row in rows]))
+        said = [f"- {escape(row.variant)}: {text}" for row in rows for text in remarks(row, escape)]
+        if said:
+            parts.append("\n".join(said))
+        parts += [_group_section(row) for row in rows]
+    if board.notes:
+        parts.append("## Notes\n\n" + "\n".join(f"- {escape(note)}" for note in board.notes))
+    options = board.options
+    parts.append(f"Drawn with seed {options.seed} and {options.draws:,} draws.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _group_section(row: Row) -> str:
+    header = ("group", "n", "accuracy", "selection rate", "TPR", "FPR", "members - others")
+    lines = [
+        [escape(group), f"{rates.n:,}"]
+        + [
+            estimate_text(value, escape)
+            for value in (rates.accuracy, rates.selection_rate, rates.tpr, rates.fpr, rates.member_gap)
+        ]
+        for group, rates in row.judgement.groups.items()
+    ]
+    positive = row.judgement.positive
+    about = f"positive choice: {escape(positive)}" if positive else "rates one-vs-rest"
+    chances = [
+        f"{name} {text}"
+        for name in ("dpd", "eopp", "eod")
+        if (text := format_chance(getattr(row.judgement, name).chance))
+    ]
+    chance = f"; {'; '.join(chances)}" if chances else ""
+    about += f"; a rate on fewer than {row.judgement.min_group} enters no gap"
+    return f"### {escape(row.variant)}\n\n{about}{chance}\n\n{table(header, lines)}"

@@ -1,0 +1,173 @@
+"""One line of a samples file: what was asked, what was answered, what was right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import GroupgapError
+
+LIKELIHOODS = (
+    "the board reads multiple_choice tasks, whose samples hold one log-probability for each choice; "
+    "leave this task out with --skip TASK"
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An answered document.
+
+    Attributes:
+        document: its fields.
+        document_hash: lm-eval's hash of the document.
+        prompt_hash: lm-eval's hash of the prompt.
+        choices: the texts of the choices, without the delimiter between prompt and choice.
+        log_probabilities: one for each choice.
+        label: index of the right choice, ``None`` where the label is none of the choices.
+        target: the label as lm-eval logged it.
+        doc_id: lm-eval's number of the document.
+    """
+
+    document: Mapping[str, Any]
+    document_hash: str
+    prompt_hash: str
+    choices: tuple[str, ...]
+    log_probabilities: tuple[float, ...]
+    label: int | None
+    target: str
+    doc_id: int
+
+
+def read_sample(where: str, line: Mapping[str, Any], config: Mapping[str, Any]) -> Sample:
+    """Read one line of a samples file.
+
+    Args:
+        where: file and line, for messages.
+        line: the parsed line.
+        config: the task's configuration as lm-eval logged it.
+
+    Returns:
+        The answered document.
+
+    Raises:
+        GroupgapError: if the line is not the answer to a multiple-choice document.
+    """
+    document, replies, arguments = line.get("doc"), line.get("filtered_resps"), line.get("arguments")
+    if (
+        not isinstance(document, dict)
+        or not isinstance(arguments, dict)
+        or not isinstance(replies, list)
+        or not replies
+    ):
+        raise GroupgapError(
+            f"{where}: not a line of lm-eval's samples: it lacks 'doc', 'arguments' or 'filtered_resps'"
+        )
+    asked = [_argument(where, arguments, index) for index in range(len(replies))]
+    asked, replies = _without_unconditional(asked, replies)
+    choices = _choices(where, asked, str(config.get("target_delimiter") or ""))
+    target = line.get("target")
+    return Sample(
+        document,
+        _hash(line.get("doc_hash"), lambda: json.dumps(document, indent=2, ensure_ascii=False)),
+        _hash(line.get("prompt_hash"), lambda: asked[0][0]),
+        choices,
+        tuple(_log_probability(where, reply) for reply in replies),
+        label_index(where, str(target), document, choices, config.get("doc_to_target")),
+        str(target),
+        _doc_id(where, line),
+    )
+
+
+def label_index(
+    where: str, target: str, document: Mapping[str, Any], choices: tuple[str, ...], rule: object
+) -> int | None:
+    """Which choice the logged target means, by lm-eval's own rules (``ConfigurableTask.doc_to_target``,
+    ``process_results``).
+
+    lm-eval logs the target as a text. A text field of the document is a choice's text, even ``"1"``; a number, or
+    digits
+    that a template made, are an index.
+
+    Returns:
+        The index, ``None`` where the target is none of the choices.
+
+    Raises:
+        GroupgapError: if several choices are right.
+    """
+    own = document.get(rule) if isinstance(rule, str) else None
+    if target.startswith("[") and target.endswith("]") and target not in choices:
+        inside = [part.strip().strip("'\"") for part in target[1:-1].split(",") if part.strip()]
+        if len(inside) != 1:
+            raise GroupgapError(f"{where}: {len(inside)} right choices; the board needs one label for each document")
+        target, own = inside[0], None
+    if isinstance(own, bool) and target == str(own):
+        return int(own)
+    by_text = next((index for index, choice in enumerate(choices) if choice == target), None)
+    if by_text is None:
+        by_text = next((index for index, choice in enumerate(choices) if choice.strip() == target.strip()), None)
+    if isinstance(own, str) and own == target:
+        return by_text
+    if target.isdecimal() and target.isascii() and len(target) < 6:
+        return int(target) if int(target) < len(choices) else by_text
+    return by_text
+
+
+def _argument(where: str, arguments: Mapping[str, Any], index: int) -> tuple[str, str]:
+    entry = arguments.get(f"gen_args_{index}")
+    prompt, continuation = (entry.get("arg_0"), entry.get("arg_1")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(prompt, str) or not isinstance(continuation, str):
+        raise GroupgapError(f"{where}: no prompt and choice in gen_args_{index}: {LIKELIHOODS}")
+    return prompt, continuation
+
+
+def _without_unconditional(asked: list[tuple[str, str]], replies: list[Any]) -> tuple[list[tuple[str, str]], list[Any]]:
+    """Drop the second half that ``acc_mutual_info`` adds: the same choices after an empty prompt."""
+    half = len(asked) // 2
+    doubled = len(asked) == 2 * half and all(
+        second == ("", first[1]) for first, second in zip(asked[:half], asked[half:], strict=True)
+    )
+    return (asked[:half], replies[:half]) if doubled and half and asked[0][0] else (asked, replies)
+
+
+def _choices(where: str, asked: list[tuple[str, str]], delimiter: str) -> tuple[str, ...]:
+    texts = [continuation for _, continuation in asked]
+    if len(texts) < 2:
+        raise GroupgapError(f"{where}: {len(texts)} choice: {LIKELIHOODS}")
+    if len({prompt for prompt, _ in asked}) > 1 and len(set(texts)) == 1:
+        raise GroupgapError(
+            f"{where}: the choices stand in the prompt (multiple inputs), and the samples do not say which one is right"
+        )
+    if delimiter and all(text.startswith(delimiter) for text in texts):
+        texts = [text[len(delimiter) :] for text in texts]
+    return tuple(sys.intern(text) for text in texts)
+
+
+def _log_probability(where: str, reply: object) -> float:
+    value = reply[0] if isinstance(reply, list) and len(reply) == 2 else reply
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise GroupgapError(f"{where}: a reply is not a log-probability: {LIKELIHOODS}") from None
+    if math.isnan(number) or number == math.inf:
+        raise GroupgapError(
+            f"{where}: a log-probability is {number}: the model or its adapter is broken (NaN in its weights?)"
+        )
+    return number
+
+
+def _doc_id(where: str, line: Mapping[str, Any]) -> int:
+    doc_id = line.get("doc_id")
+    if not isinstance(doc_id, int) or isinstance(doc_id, bool):
+        raise GroupgapError(f"{where}: no doc_id: not a line of lm-eval's samples")
+    return doc_id
+
+
+def _hash(logged: object, text: Any) -> str:
+    if isinstance(logged, str) and logged:
+        return sys.intern(logged)
+    return sys.intern(hashlib.sha256(text().encode("utf-8", "replace")).hexdigest())

@@ -1,0 +1,179 @@
+"""The board as plain data: a strict JSON document, and flat tables for csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .. import __version__
+from ..metrics import Estimate, GroupRates
+from .board import METRICS, Board, Row, estimates
+
+SCHEMA = "groupgap-board"
+SCHEMA_VERSION = 1
+RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def board_document(board: Board) -> dict[str, Any]:
+    """The board as JSON-ready data: finite numbers, texts, ``None`` with a ``reason`` beside it."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "groupgap": __version__,
+        "options": {
+            "min_group": board.options.min_group,
+            "draws": board.options.draws,
+            "seed": board.options.seed,
+            "confidence": 0.95,
+        },
+        "notes": list(board.notes),
+        "rows": [_row_document(row) for row in board.rows],
+    }
+
+
+def to_json(document: Mapping[str, Any]) -> str:
+    """Strict JSON, indented by one space; NaN and infinities raise ``ValueError``."""
+    return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+
+def estimate_document(estimate: Estimate) -> dict[str, Any]:
+    """An estimate with all that belongs to it; keys that do not apply are absent, ``value`` and ``n`` never are."""
+    document: dict[str, Any] = {"value": estimate.value, "n": estimate.n}
+    for key in ("reason", "stderr", "low", "high", "interval", "class_name", "rate"):
+        if (value := getattr(estimate, key)) is not None:
+            document[key] = value
+    if estimate.groups:
+        document["groups"] = list(estimate.groups)
+    if estimate.undefined_draws:
+        document["undefined_draws"] = estimate.undefined_draws
+    if estimate.chance is not None:
+        chance = estimate.chance
+        document["chance"] = {"median": chance.median, "p95": chance.p95, "p": chance.p_value, "draws": chance.draws}
+    return document
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    return {
+        "task": row.task,
+        "axis": row.axis,
+        "variant": row.variant,
+        "rank": row.rank,
+        "base": row.base,
+        "method": row.method,
+        "backend": row.backend,
+        "seeds": list(row.seeds),
+        "identity": row.identity,
+        "n": row.n,
+        "limited": row.limited,
+        "shots": row.shots,
+        "classes": list(row.classes),
+        "positive": row.judgement.positive,
+        "min_group": row.judgement.min_group,
+        "metrics": {name: estimate_document(estimate) for name, estimate in estimates(row).items()},
+        "groups": [_group_document(name, rates, row) for name, rates in row.judgement.groups.items()],
+        "lm_eval": [
+            {
+                "metric": found.metric,
+                "reported": found.reported,
+                "recomputed": estimate_document(found.recomputed),
+                "remark": found.remark,
+            }
+            for found in row.discrepancies
+        ],
+        "runs": list(row.dates),
+        "lm_eval_versions": list(row.lm_eval_versions),
+        "notes": list(row.notes),
+    }
+
+
+def _group_document(name: str, rates: GroupRates, row: Row) -> dict[str, Any]:
+    document: dict[str, Any] = {"group": name, "n": rates.n, "positives": rates.positives, "negatives": rates.negatives}
+    document |= {rate: estimate_document(getattr(rates, rate)) for rate in RATES}
+    return {**document, "left_out": row.left_out.get(name)}
+
+
+def board_csv(board: Board) -> str:
+    """One line a row (``board.csv``): every metric with interval, reason, groups and chance level in own columns."""
+    return _csv([_flat_row(row) for row in board.rows])
+
+
+def groups_csv(board: Board) -> str:
+    """One line for each row and group (``groups.csv``)."""
+    return _csv([flat for row in board.rows for flat in _flat_groups(row)])
+
+
+def _flat_row(row: Row) -> dict[str, Any]:
+    flat: dict[str, Any] = {
+        "task": row.task,
+        "axis": row.axis,
+        "variant": row.variant,
+        "rank": row.rank,
+        "base": row.base,
+        "method": row.method,
+        "backend": row.backend,
+        "seeds": " ".join(map(str, row.seeds)),
+        "n": row.n,
+        "limited": row.limited,
+        "shots": row.shots,
+        "positive": row.judgement.positive,
+        "min_group": row.judgement.min_group,
+        "groups": len(row.judgement.groups),
+        "left_out": "; ".join(f"{group} ({why})" for group, why in row.left_out.items()),
+    }
+    for name in METRICS:
+        flat |= _flat_estimate(name, estimates(row)[name])
+    flat["lm_eval_differs"] = "; ".join(f"{found.metric} {found.reported}" for found in row.discrepancies)
+    return flat | {"notes": "; ".join(row.notes), "identity": row.identity, "runs": " ".join(row.dates)}
+
+
+def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
+    flat: dict[str, Any] = {
+        name: estimate.value,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+        f"{name}_undefined": estimate.reason,
+    }
+    if name != "accuracy":
+        flat[f"{name}_groups"] = " / ".join(estimate.groups)
+    if name not in ("accuracy", "worst_group"):
+        chance = estimate.chance
+        flat[f"{name}_chance_median"] = None if chance is None else chance.median
+        flat[f"{name}_chance_p95"] = None if chance is None else chance.p95
+        flat[f"{name}_chance_p"] = None if chance is None else chance.p_value
+    return flat
+
+
+def _flat_groups(row: Row) -> Iterable[dict[str, Any]]:
+    for group, rates in row.judgement.groups.items():
+        flat: dict[str, Any] = {"task": row.task, "axis": row.axis, "variant": row.variant, "group": group}
+        flat |= {"n": rates.n, "positives": rates.positives, "negatives": rates.negatives}
+        for rate in RATES:
+            estimate: Estimate = getattr(rates, rate)
+            flat |= {
+                rate: estimate.value,
+                f"{rate}_low": estimate.low,
+                f"{rate}_high": estimate.high,
+                f"{rate}_undefined": estimate.reason,
+            }
+        yield flat | {"left_out": row.left_out.get(group)}
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Spreadsheets run a text that begins like a formula: an apostrophe in front keeps it a text."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value

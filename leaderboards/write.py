@@ -1,0 +1,77 @@
+"""Writes the board's files: all of them or none, and never into a folder that is not a board."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import GroupgapError
+from .board import Board
+from .markdown import board_markdown
+from .page import board_page
+from .tables import SCHEMA, board_csv, board_document, groups_csv, to_json
+from .untrusted import read_json_object
+
+MARKER = "board.json"
+TEMPORARY = ".groupgap-"
+
+
+def check_output(folder: Path) -> None:
+    """Refuse to write into a folder that holds anything but a board of ours.
+
+    Raises:
+        GroupgapError: if the path is no folder, or a folder that is neither empty nor a board.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise GroupgapError(f"{folder}: a file of this name is in the way: choose another folder by -o")
+    if not folder.is_dir() or all(entry.name.startswith(TEMPORARY) for entry in folder.iterdir()):
+        return
+    marker = folder / MARKER
+    if not marker.is_file() or read_json_object(marker).get("schema") != SCHEMA:
+        raise GroupgapError(
+            f"{folder}: not empty and not a board of groupgap (no {MARKER} of ours): choose a new folder by -o"
+        )
+
+
+def write_board(board: Board, folder: Path) -> dict[str, Path]:
+    """Write ``board.csv``, ``groups.csv``, ``board.json``, ``board.md`` and ``index.html``.
+
+    Everything is made before the first file is touched; each file is replaced as a whole. Other files in the folder
+    stay.
+
+    Args:
+        board: what to write.
+        folder: a new folder, an empty one, or an earlier board.
+
+    Returns:
+        File name to its path.
+
+    Raises:
+        GroupgapError: if the folder is not ours, or cannot be written.
+    """
+    check_output(folder)
+    texts = {
+        # First, so that a folder in which writing was cut off is still known as ours.
+        MARKER: to_json(board_document(board)),
+        "board.csv": board_csv(board),
+        "groups.csv": groups_csv(board),
+        "board.md": board_markdown(board),
+        "index.html": board_page(board),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace_all(folder, texts)
+    except OSError as error:
+        raise GroupgapError(f"{folder}: cannot write the board ({error.strerror or error})") from error
+    return {name: folder / name for name in texts}
+
+
+def _replace_all(folder: Path, texts: Mapping[str, str]) -> None:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
+        made = Path(temporary)
+        for name, text in texts.items():
+            (made / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        for name in texts:
+            os.replace(made / name, folder / name)  # noqa: PTH105 - the call that is atomic on every system
