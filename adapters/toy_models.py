@@ -62,7 +62,7 @@ def _model(training: ToyTraining, tokenizer: Any) -> Any:
         num_hidden_layers=training.layers,
         num_attention_heads=training.hidden_size // 32,  # vLLM's CPU attention needs heads of 32 or more
         num_key_value_heads=training.hidden_size // 32,
-        max_position_embeddings=256,
+        max_position_embeddings=512,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,11 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from groupgap.adapters.toy_models import make_toy_models
+from transformers.utils.logging import disable_progress_bar
 
 TASK = "toy_religion_fair"
 BIN = Path(sys.executable).parent
 ENGINES = {
-    "vllm": "pretrained={model},dtype=float32,max_model_len=256,enforce_eager=True",
+    "vllm": "pretrained={model},dtype=float32,max_model_len=512,enforce_eager=True",
     "hf": "pretrained={model},dtype=float32",
 }
 QUIET = {
@@ -33,6 +35,12 @@ QUIET = {
 def say(line: str) -> None:
     """Print a line at once, with the seconds since the start."""
     print(f"[{time.monotonic() - START:5.0f} s] {line}", flush=True)
+
+
+def last_line(log: Path) -> str:
+    """What a log says now (its last progress bar, or its last line), cut to the width of a terminal."""
+    said = [line.strip() for line in re.split(r"[\r\n]+", log.read_text(errors="replace")) if line.strip()]
+    return said[-1][:110] if said else "starting"
 
 
 def ask(name: str, model: str, engine: str, out: Path) -> None:
@@ -51,10 +59,12 @@ def ask(name: str, model: str, engine: str, out: Path) -> None:
     say(f"asking {name}: lm_eval {' '.join(command[1:])}")
     with log.open("w") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **QUIET})
+        waited = 0
         while process.poll() is None:
             time.sleep(1)
-            if int(time.monotonic() - START) % 15 == 0:
-                say(f"  {name}: still at it (log: {log})")
+            waited += 1
+            if waited % 10 == 0:
+                say(f"  {last_line(log)}")
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         sys.exit(f"{tail}\n\nlm_eval failed on {name} (status {process.returncode}); the whole log is {log}")
@@ -65,6 +75,7 @@ def variants(model: str | None, out: Path) -> Mapping[str, str]:
     if model is not None:
         return {"yours": model}
     say("training a tiny base Llama and its full fine-tune on the generated toy set")
+    disable_progress_bar()  # transformers' own, one for each file it writes
     paths = make_toy_models(out / "models", progress=lambda line: say(f"  {line}"))
     return {name: str(path) for name, path in paths.items()}
 
