@@ -5,6 +5,10 @@ Röttger et al., "HateCheck", ACL 2021. Licence: CC BY 4.0.
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+
 from ...errors import GroupgapError
 from ..columns import as_text, is_missing, need_columns, text_column
 from ..rows import Rows
@@ -33,41 +37,40 @@ def hatecheck(dataset_revision: object = None, **_: object) -> Rows:
         GroupgapError: no data, another schema, or a complete file with other counts than published.
     """
     table = load(DATASET, LOCAL_FILES, dataset_revision)
-    frame, file = table.frame, table.files[0]
-    need_columns(frame, ("case_id", "test_case", "label_gold", "target_ident", "functionality", "templ_id"), file)
-    targets = ["" if is_missing(cell) else str(cell) for cell in frame["target_ident"]]
-    golds = text_column(frame, "label_gold", file)
-    for column, cells, allowed in (("target_ident", targets, ("", *GROUPS)), ("label_gold", golds, tuple(LABELS))):
-        unknown = sorted(set(cells) - set(allowed))
-        if unknown:
-            raise GroupgapError(
-                f"{file}: unknown {column} {unknown[0]!r}; expected one of {', '.join(filter(None, allowed))}"
-            )
-    columns = zip(
-        text_column(frame, "case_id", file),
-        text_column(frame, "test_case", file),
-        golds,
-        targets,
-        text_column(frame, "functionality", file),
-        map(as_text, frame["templ_id"]),
-        strict=True,
-    )
-    documents = [
-        {
-            "id": case,
-            "text": text,
-            "label": LABELS[gold],
-            "target": [target] if target else [],
-            "functionality": functionality,
-            "templ_id": template,
-        }
-        for case, text, gold, target, functionality, template in columns
-    ]
+    file = table.files[0]
+    documents = _documents(table.frame, file)
     positives = sum(document["label"] for document in documents)
-    counts = {"rows": len(documents), "positives": positives, "without_group": targets.count("")}
+    counts = {
+        "rows": len(documents),
+        "positives": positives,
+        "without_group": sum(not document["target"] for document in documents),
+    }
     if len(documents) == FULL_CASES and positives != FULL_HATEFUL:
         raise GroupgapError(
             f"{file}: {positives} hateful of {FULL_CASES} cases, published are {FULL_HATEFUL}; "
             f"fetch it again from {DATASET.url}"
         )
     return Rows(documents=documents, origin={**table.origin, **counts, "complete": len(documents) == FULL_CASES})
+
+
+def _documents(frame: pd.DataFrame, file: str) -> list[dict[str, Any]]:
+    need_columns(frame, ("case_id", "test_case", "label_gold", "target_ident", "functionality", "templ_id"), file)
+    targets = ["" if is_missing(cell) else str(cell) for cell in frame["target_ident"]]
+    golds = text_column(frame, "label_gold", file)
+    for column, cells, allowed in (("target_ident", targets, ("", *GROUPS)), ("label_gold", golds, tuple(LABELS))):
+        unknown = sorted(set(cells) - set(allowed))
+        if unknown:
+            names = ", ".join(filter(None, allowed))
+            raise GroupgapError(f"{file}: unknown {column} {unknown[0]!r}; expected one of {names}")
+    columns = {name: text_column(frame, name, file) for name in ("case_id", "test_case", "functionality")}
+    return [
+        {
+            "id": columns["case_id"][row],
+            "text": columns["test_case"][row],
+            "label": LABELS[golds[row]],
+            "target": [targets[row]] if targets[row] else [],
+            "functionality": columns["functionality"][row],
+            "templ_id": as_text(template),
+        }
+        for row, template in enumerate(frame["templ_id"])
+    ]
