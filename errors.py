@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import TracebackType
+
 
 class GroupgapError(Exception):
     """A mistake that the reader of the message can mend.
@@ -23,3 +26,24 @@ class MissingExtraError(GroupgapError):
         super().__init__(f"{need} needs the package {package!r}: pip install 'groupgap[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+def one_line_for_mistakes() -> None:
+    """Let an uncaught :class:`GroupgapError` end the interpreter with one line and status 2, whoever's command it runs.
+
+    ``lm_eval`` is such a command: it knows nothing of our error, and would show a traceback. Other errors are shown as
+    before; a second call changes nothing.
+    """
+    shown_before = sys.excepthook
+    if getattr(shown_before, "of_groupgap", False):
+        return
+
+    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not isinstance(error, GroupgapError):
+            shown_before(kind, error, traceback)
+            return
+        print(f"groupgap: error: {error}", file=sys.stderr)
+        raise SystemExit(2)
+
+    show.of_groupgap = True  # type: ignore[attr-defined]
+    sys.excepthook = show

@@ -16,7 +16,7 @@ import datasets
 import numpy as np
 from lm_eval.api.task import ConfigurableTask
 
-from ..errors import GroupgapError
+from ..errors import GroupgapError, one_line_for_mistakes
 from ..harness_tasks.rows import Rows
 from ..harness_tasks.splits import interleave, split_rows
 from ..metrics import Estimate, Judgement, judge
@@ -32,6 +32,7 @@ METRICS: dict[str, Pick] = {
     "eod": lambda judgement: judgement.eod,
 }
 LOWER_IS_BETTER = ("acc_spread", "dpd", "eod")
+one_line_for_mistakes()  # this module is imported by lm_eval's command too
 RATES = ("accuracy", "selection_rate", "tpr", "fpr")
 
 

@@ -242,3 +242,11 @@ def test_several_processes_give_the_same_numbers_as_one(toy_models: dict[str, Pa
         assert len(lines) == 1, run.stderr[-2000:]
         rows.append(lines[0])
     assert rows[0] == rows[1]
+
+
+def test_a_mistake_is_one_line_and_status_2_in_whichever_command_it_happens() -> None:
+    script = "import groupgap.plugins.fair_task, groupgap; raise groupgap.GroupgapError('no such thing: do this')"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.strip().splitlines()[-1] == "groupgap: error: no such thing: do this"
+    assert "Traceback" not in run.stderr
