@@ -7,34 +7,63 @@
 """
 
 from .bootstrap import bootstrap, percentile_interval
+from .calibration import Calibration, CalibrationReport, calibration
+from .calibration_error import expected_calibration_error
 from .chance import chance_gaps
 from .coding import intersect, membership_matrix
 from .counts import Counts, count
 from .estimate import Chance, Estimate, GroupRates, Judgement, LeftOut
 from .gaps import GAPS, plan_gaps
 from .intervals import newcombe, wilson
+from .joint import JointCounts, count_pair
 from .judge import judge
+from .multiplicity import benjamini_hochberg, letter_display
+from .paired import Comparison, Difference, compare
 from .rates import group_rates, overall_accuracy, tally
+from .reliability import Bin, ReliabilityCurve, reliability_curve
+from .seeds import SeedDifference, mean_over_seeds, paired_over_seeds, pool_seeds
+from .swap import mcnemar, swap_draws, swap_p_value
 
 __all__ = [
     "GAPS",
+    "Bin",
+    "Calibration",
+    "CalibrationReport",
     "Chance",
+    "Comparison",
     "Counts",
+    "Difference",
     "Estimate",
     "GroupRates",
+    "JointCounts",
     "Judgement",
     "LeftOut",
+    "ReliabilityCurve",
+    "SeedDifference",
+    "benjamini_hochberg",
     "bootstrap",
+    "calibration",
     "chance_gaps",
+    "compare",
     "count",
+    "count_pair",
+    "expected_calibration_error",
     "group_rates",
     "intersect",
     "judge",
+    "letter_display",
+    "mcnemar",
+    "mean_over_seeds",
     "membership_matrix",
     "newcombe",
     "overall_accuracy",
+    "paired_over_seeds",
     "percentile_interval",
     "plan_gaps",
+    "pool_seeds",
+    "reliability_curve",
+    "swap_draws",
+    "swap_p_value",
     "tally",
     "wilson",
 ]
