@@ -113,7 +113,7 @@ def bootstrap(
         draws: number of draws.
 
     Returns:
-        Metric to (draws,) values, NaN in a draw in which it is undefined; metrics that the data do not define are absent.
+        Metric to (draws,) values, NaN in a draw in which it is undefined; metrics that no data define are absent.
 
     Source: Efron & Tibshirani 1993, chapter 6; resampling n samples is a multinomial draw of the cells.
 
