@@ -21,10 +21,12 @@ import numpy.typing as npt
 from .gaps import GapPlan, Key
 from .rates import Tally
 
-__all__ = ["NEAR", "DifferenceOfMaxima", "compare_maxima", "maximum_of_gap", "maximum_of_worst"]
+__all__ = ["MINIMAL_DETECTABLE", "NEAR", "DifferenceOfMaxima", "compare_maxima", "maximum_of_gap", "maximum_of_worst"]
 
 FloatArray = npt.NDArray[np.float64]
 
+MINIMAL_DETECTABLE = 2.80  # standard errors seen with 80% power by a two-sided z test at 5%: 1.96 + 0.84
+POWER_Z = 0.84
 NEAR = 1.5  # standard errors within which a pair may be the truly largest
 
 
@@ -56,6 +58,7 @@ class DifferenceOfMaxima:
         high: upper end.
         p_value: two-sided.
         undefined_draws: draws in which a rate was undefined; left out.
+        minimal_detectable: the difference that this test would see with 80% power.
     """
 
     value: float
@@ -64,6 +67,7 @@ class DifferenceOfMaxima:
     high: float
     p_value: float
     undefined_draws: int
+    minimal_detectable: float
 
 
 def _side(plan: GapPlan, key: Key, tallies: Mapping[Key, Tally]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -152,4 +156,6 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
     low, high = value - max(above, 0.0), value + max(below, 0.0)
     if p_value >= 1 - confidence:  # the two agree up to the interpolation of a quantile
         low, high = min(low, 0.0), max(high, 0.0)
-    return DifferenceOfMaxima(value, float(drawn.std(ddof=1)), low, high, p_value, int((~defined).sum()))
+    stderr = float(drawn.std(ddof=1))
+    detectable = max(MINIMAL_DETECTABLE * stderr, max(above, below) + POWER_Z * stderr)
+    return DifferenceOfMaxima(value, stderr, low, high, p_value, int((~defined).sum()), detectable)

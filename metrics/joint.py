@@ -64,7 +64,7 @@ class JointCounts:
         if self.clusters is not None:
             if self.clusters.kinds.shape != (len(self.clusters.counts), len(self.counts)):
                 raise GroupgapError(
-                    "Expected 'clusters' to count every cell in every kind of cluster: use count_pair()"
+                    "Expected 'clusters' to count every cell of every kind of cluster: use count_pair()"
                 )
             return
         columns = {
@@ -105,12 +105,11 @@ class JointCounts:
             raise GroupgapError("Cannot add joint counts with clusters: count all samples in one call of count_pair()")
         for name in ("groups", "classes"):
             if getattr(self, name) != getattr(other, name):
-                raise GroupgapError(
-                    f"Cannot add joint counts whose {name} differ: pass the same '{name}' to count_pair()"
-                )
+                raise GroupgapError(f"Cannot add joint counts whose {name} differ: pass the same '{name}' to both")
         names = ("patterns", "labels", "predictions_a", "predictions_b", "counts")
         stacked = [np.concatenate([getattr(self, name), getattr(other, name)]) for name in names]
-        return JointCounts(*stacked, self.groups, self.classes)
+        patterns, labels, first, second, counts = stacked
+        return JointCounts(patterns, labels, first, second, counts, self.groups, self.classes)
 
 
 def count_pair(
@@ -163,9 +162,7 @@ def _clusters(clusters: npt.ArrayLike, cell: IntArray, cells: int) -> Clusters:
             f"Expected 'clusters' to have {len(cell)} values, one for each label, but got shape {names.shape}"
         )
     if pd.isna(names).any():
-        raise GroupgapError(
-            "Expected 'clusters' to have no missing value, but got NaN or None: name each one's cluster"
-        )
+        raise GroupgapError("Expected 'clusters' to have no missing value, but got NaN or None: name the cluster")
     code, _ = pd.factorize(names)
     table = np.zeros((int(code.max(initial=-1)) + 1, cells), dtype=np.int64)
     np.add.at(table, (code, cell), 1)

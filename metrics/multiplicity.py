@@ -40,8 +40,8 @@ def letter_display(separated: npt.ArrayLike) -> tuple[str, ...]:
     """Compact letter display: two rows share a letter unless they are separated.
 
     Args:
-        separated: (m, m) symmetric bool: whether the test separates rows i and j (``q < 0.05``). Rows in rank order give
-            letters in rank order.
+        separated: (m, m) symmetric bool: whether the test separates rows i and j (``q < 0.05``). Rows in rank order
+            give letters in rank order.
 
     Returns:
         The letters of each row: ``a, b, ..., z, a1, b1, ...``; one letter for each maximal clique of rows that

@@ -12,7 +12,7 @@ from scipy import stats
 from .arguments import check_confidence, check_draws, check_seed
 from .bootstrap import cell_features, resample, tallies_of_features
 from .estimate import Estimate
-from .extremes import DifferenceOfMaxima, compare_maxima, maximum_of_gap, maximum_of_worst
+from .extremes import MINIMAL_DETECTABLE, DifferenceOfMaxima, compare_maxima, maximum_of_gap, maximum_of_worst
 from .gaps import GAPS, GapPlan, Key, plan_gaps
 from .intervals import two_sided_z
 from .joint import JointCounts
@@ -24,8 +24,6 @@ from .swap import mcnemar, rate_differences, swap_p_value
 __all__ = ["MINIMAL_DETECTABLE", "Comparison", "Difference", "compare"]
 
 FloatArray = npt.NDArray[np.float64]
-
-MINIMAL_DETECTABLE = 2.80  # standard errors seen with 80% power in a two-sided test at 5%: 1.96 + 0.84
 
 NULL_RATE = "where A and B disagree, either is as likely to be the one counted: the two {rate}s{where} are equal"
 NULL_GAP = "the true {metric} of A equals the true {metric} of B"
@@ -64,7 +62,8 @@ class Difference:
         q_value: Benjamini-Hochberg within the family it was compared in.
         test: name of the test.
         null: its null hypothesis, in words.
-        minimal_detectable: the difference seen with 80% power: 2.80 standard errors.
+        minimal_detectable: the difference seen with 80% power: 2.80 standard errors; for gaps, where the test is
+            more careful than that, the half-width of the interval plus 0.84 standard errors.
         only_a: samples (in the denominator) that only A counts, e.g. answers right; ``None`` for gaps.
         only_b: samples that only B counts.
         undefined_draws: bootstrap draws left out since a rate was undefined in them.
@@ -248,7 +247,7 @@ def _of_maxima(metric: str, a: Estimate, b: Estimate, found: DifferenceOfMaxima)
         p_value=found.p_value,
         test="paired bootstrap of near-extreme groups",
         null=NULL_GAP.format(metric=WORDS[metric]),
-        minimal_detectable=MINIMAL_DETECTABLE * found.stderr,
+        minimal_detectable=found.minimal_detectable,
         undefined_draws=found.undefined_draws,
     )
 

@@ -119,8 +119,8 @@ def pool_seeds(
         confidence: of the intervals.
 
     Returns:
-        Metric to estimate. Accuracy: mean and t interval. Worst group and gaps: from the seed-averaged group rates, with
-        bounds that hold for all differences at once (Bonferroni t over seeds).
+        Metric to estimate. Accuracy: mean and t interval. Worst group and gaps: from the seed-averaged group rates,
+        with bounds that hold for all differences at once (Bonferroni t over seeds).
 
     Raises:
         GroupgapError: for no seeds, or seeds with other samples, groups or classes.
