@@ -22,7 +22,7 @@ from ..sources import Dataset, Table, load
 DATASET = Dataset(
     name="dlab",
     hub="ucberkeley-dlab/measuring-hate-speech",
-    # The head of the hub's commit list as crawled in 2024: the parquet of January 2022, then the card.
+    # From the hub's list of commits: the one after the parquet file of January 2022.
     revision="6af514edf250926f59c8ec00af96cdbffd3602a6",
     hub_files=(("measuring-hate-speech.parquet",), ("default/train/0000.parquet",)),
     licence="CC-BY-4.0",

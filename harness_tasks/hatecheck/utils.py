@@ -17,7 +17,7 @@ from ..sources import Dataset, load
 DATASET = Dataset(
     name="hatecheck",
     hub="Paul/hatecheck",
-    # The head of the hub's commit list as crawled: the test data, then changes of the card.
+    # From the hub's list of commits: the test data, followed by changes of the card.
     revision="43c98fc7d4a3b0dd111ba1f722609c6ad26b5eb4",
     hub_files=(("test.csv",), ("default/test/0000.parquet",)),
     licence="CC-BY-4.0",

@@ -17,7 +17,7 @@ from ..sources import Dataset, Table, load
 DATASET = Dataset(
     name="toxigen_annotated",
     hub="toxigen/toxigen-data",
-    # The address of the hub's file listing of 2024, which shows these files.
+    # From the hub's list of files at this commit, which shows both.
     revision="ea082a8973a287097b17973343576e0c8da8eb3b",
     hub_files=(("annotated_train.csv",), ("annotated/train-00000-of-00001.parquet",)),
     licence="CDLA-Permissive-2.0",

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -98,8 +99,8 @@ def _refusal(kind: type[Exception]) -> Exception:
     if not issubclass(kind, errors.HfHubHTTPError):
         return kind("refused")
     request = SimpleNamespace(method="GET", url="https://example.org")
-    response = SimpleNamespace(status_code=403, headers={}, request=request)
-    return kind("refused", response=response)  # type: ignore[call-arg]
+    response: Any = SimpleNamespace(status_code=403, headers={}, request=request)
+    return kind("refused", response=response)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def test_mistakes_are_said() -> None:
 @given(st.lists(st.sets(st.sampled_from("abcdef"), max_size=4), min_size=1, max_size=60), st.randoms())
 @settings(max_examples=100, deadline=None)
 def test_a_prefix_holds_every_group(memberships: list[set[str]], rng: random.Random) -> None:
-    documents = [{"id": str(number), "axis": sorted(groups)} for number, groups in enumerate(memberships)]
+    documents: list[dict[str, Any]] = [
+        {"id": str(number), "axis": sorted(groups)} for number, groups in enumerate(memberships)
+    ]
     ordered = interleave(documents, ["axis"])
     groups = {name for names in memberships for name in names}
     assert sorted(row["id"] for row in ordered) == sorted(row["id"] for row in documents)
