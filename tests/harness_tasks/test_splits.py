@@ -99,6 +99,17 @@ def test_a_prefix_holds_every_group(memberships: list[set[str]], rng: random.Ran
     assert interleave(documents, ["axis"]) == ordered
 
 
+@pytest.mark.parametrize("salt", range(20))
+def test_a_group_that_lives_in_rarer_groups_only_comes_early_too(salt: int) -> None:
+    """Each member of ``wide`` counts for a rarer group, where it stands behind others for most salts."""
+    documents: list[dict[str, Any]] = []
+    for name in "abcde":
+        members = [{"id": f"{salt}{name}{number}", "axis": [name]} for number in range(4)]
+        documents += [*members, {"id": f"{salt}{name}wide", "axis": [name, "wide"]}]
+    documents.append({"id": f"{salt}f", "axis": ["a", "wide"]})
+    assert {name for row in interleave(documents, ["axis"])[:6] for name in row["axis"]} == {*"abcde", "wide"}
+
+
 def test_groups_keep_coming_until_they_are_used_up() -> None:
     sizes = {"rare": 10, "middle": 50, "common": 500}
     documents = [{"id": f"{name}{number}", "axis": [name]} for name, size in sizes.items() for number in range(size)]

@@ -95,6 +95,8 @@ def test_hatecheck_draws_examples_from_itself_and_never_the_asked_case(real: Pat
     context = task.fewshot_context(document, 3)
     assert context.count("Is this text hateful?") == 4
     assert context.count(document["text"]) == 1
+    part = _task("hatecheck_fair", part="test")
+    assert (part.config.test_split, part.config.fewshot_split) == ("test", "test")
 
 
 def test_dlab_takes_its_options_from_metadata(
