@@ -52,6 +52,7 @@ QUESTIONS = {
     "hatespeech": "Is this post hate speech?",
     "toxic": "Is this post hate speech or offensive?",
 }
+DECIDED_POSTS = 19_229  # posts of the official split (post_id_divisions.json): those with a majority label
 CELL_LIMIT = 50_000
 
 
@@ -138,7 +139,7 @@ def _flat(table: Table, axis: str) -> tuple[list[dict[str, Any]], dict[str, Any]
         {"id": row_id, "text": text, "label": label, axis: [group] if group in AXES[axis] else []}
         for row_id, text, label, group in zip(number_copies(map(text_id, texts)), texts, labels, named, strict=True)
     ]
-    return posts, {"form": "flat: one group a post", "posts": len(posts)}
+    return posts, {"form": "flat: one group a post", "posts": len(posts), "complete": len(posts) >= DECIDED_POSTS}
 
 
 def _known(values: Iterable[str], allowed: Iterable[str], what: str, file: str) -> None:
@@ -169,6 +170,7 @@ def _annotated(table: Table, axis: str, target_votes: int) -> tuple[list[dict[st
         "posts": len(frame),
         "dropped_undecided": undecided,
         "target_votes": target_votes,
+        "complete": len(posts) >= DECIDED_POSTS,
     }
     return posts, counts
 

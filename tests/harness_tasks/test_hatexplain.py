@@ -155,6 +155,7 @@ def test_real_flat_file(real: Path, axis: str, size: int) -> None:
         table = [row for row in csv.DictReader(file) if not row[COLUMNS[axis]].lower().startswith("no")]
     rows = LOADERS[axis](hatexplain_files="flat")
     assert len(rows.documents) == len(table) == size
+    assert rows.origin["complete"]
     assert [row["text"] for row in rows.documents] == [row["comment"] for row in table]
     assert [row[axis] for row in rows.documents] == [[row[COLUMNS[axis]]] for row in table]
     assert [row["label"] for row in rows.documents] == [int(row["label"] == "hatespeech") for row in table]
@@ -166,7 +167,7 @@ def test_real_annotator_files(real: Path, axis: str, size: int) -> None:
     rows = LOADERS[axis](hatexplain_files="annotators")
     assert _same(rows, _oracle(posts, axis))
     assert len(rows.documents) == size
-    assert rows.origin["posts"] == 3846
+    assert (rows.origin["posts"], rows.origin["complete"]) == (3846, False)
 
 
 def _real_posts(real: Path) -> list[Post]:
