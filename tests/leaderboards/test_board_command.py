@@ -1,0 +1,66 @@
+"""``groupgap board`` from the outside: output, exit status, one line for a mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from groupgap.cli import main
+
+
+def test_the_command_prints_the_table_and_where_the_page_is(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    factory.run(fair=None).write(tmp_path / "run")
+    arguments = ["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--axis", "mytask=doc.faith"]
+    arguments += [
+        "--positive",
+        "mytask=yes",
+        "--name",
+        "org/model-a=mine",
+        "--min-group",
+        "5",
+        "--draws",
+        "50",
+        "--seed",
+        "3",
+    ]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "mytask, faith" in shown.out
+    assert "mine" in shown.out
+    assert f"The page: {(tmp_path / 'out' / 'index.html').resolve()}" in shown.out
+    assert shown.err == ""
+    document = json.loads((tmp_path / "out" / "board.json").read_text())
+    assert document["options"] == {"min_group": 5, "draws": 50, "seed": 3, "confidence": 0.95}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["absent", "-o", "out"],
+        ["run", "-o", "run"],
+        ["run", "-o", "out", "--axis", "nonsense"],
+        ["run", "-o", "out", "--name", "nobody=x"],
+        ["run", "-o", "out", "--name", "x"],
+        ["run", "-o", "out", "--name", "run=a", "--name", "run=b"],
+        ["run", "-o", "out", "--min-group", "-3"],
+    ],
+)
+def test_a_mistake_is_one_line_exit_2_and_nothing_written(
+    tmp_path: Path,
+    factory: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    factory.run().write(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert main(["board", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("groupgap: error: ")
+    assert shown.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
