@@ -194,7 +194,8 @@ class FairTask(ConfigurableTask):
     def _stderr(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
         def stderr(codes: list[int]) -> float | str:
             estimate = pick(self.judgements(codes)[axis])
-            return "N/A" if estimate.value is None or estimate.stderr is None else float(estimate.stderr)
+            # Where all answers of a group are right, or all wrong, the plug-in error is 0: that is not certainty.
+            return float(estimate.stderr) if estimate.value is not None and estimate.stderr else "N/A"
 
         return stderr
 

@@ -190,6 +190,8 @@ def test_a_group_without_positives_has_no_tpr() -> None:
     row = result["results"]["own_fair"]
     assert row["eod,none"].startswith("undefined (")
     assert row["dpd,none"] == 0.0
+    assert row["acc[blue; navy],none"] == 0.0
+    assert row["acc[blue; navy]_stderr,none"] == "N/A"  # four answers that are all wrong are no certainty
     judged = result["configs"]["own_fair"]["metadata"]["fair"]["judged"]["team"]
     assert judged["blue, navy"]["tpr"] == "undefined (no positives)"
     assert "acc[blue; navy]" in make_table(result)  # lm-eval cuts its keys at the comma
