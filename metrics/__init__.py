@@ -13,6 +13,7 @@ from .chance import chance_gaps
 from .coding import intersect, membership_matrix
 from .counts import Counts, count
 from .estimate import Chance, Estimate, GroupRates, Judgement, LeftOut
+from .fairlearn_bridge import TidyAnswers, membership_patterns, metric_frame, to_fairlearn
 from .gaps import GAPS, plan_gaps
 from .intervals import newcombe, wilson
 from .joint import JointCounts, count_pair
@@ -23,6 +24,7 @@ from .rates import group_rates, overall_accuracy, tally
 from .reliability import Bin, ReliabilityCurve, reliability_curve
 from .seeds import SeedDifference, mean_over_seeds, paired_over_seeds, pool_seeds
 from .swap import mcnemar, swap_draws, swap_p_value
+from .threshold import Pattern, Randomisation, ThresholdOutcome, optimize_threshold
 
 __all__ = [
     "GAPS",
@@ -38,8 +40,12 @@ __all__ = [
     "JointCounts",
     "Judgement",
     "LeftOut",
+    "Pattern",
+    "Randomisation",
     "ReliabilityCurve",
     "SeedDifference",
+    "ThresholdOutcome",
+    "TidyAnswers",
     "benjamini_hochberg",
     "bootstrap",
     "calibration",
@@ -55,7 +61,10 @@ __all__ = [
     "mcnemar",
     "mean_over_seeds",
     "membership_matrix",
+    "membership_patterns",
+    "metric_frame",
     "newcombe",
+    "optimize_threshold",
     "overall_accuracy",
     "paired_over_seeds",
     "percentile_interval",
@@ -65,5 +74,6 @@ __all__ = [
     "swap_draws",
     "swap_p_value",
     "tally",
+    "to_fairlearn",
     "wilson",
 ]
