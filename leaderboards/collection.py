@@ -54,11 +54,12 @@ class Request:
     skip: Sequence[str] = ()
 
 
-def collect(request: Request) -> Collection:
+def collect(request: Request, same_documents: bool = True) -> Collection:
     """Read all runs.
 
     Args:
         request: what to read.
+        same_documents: whether all runs of a task must have answered the same documents.
 
     Returns:
         The answers, each (variant, task) once.
@@ -77,11 +78,13 @@ def collect(request: Request) -> Collection:
     if not wanted:
         raise GroupgapError(f"--skip leaves no task; the tasks are {', '.join(tasks)}")
     said = list(notes)
-    entries = [entry for task in wanted for entry in _collect_task(task, runs, request.reading, said)]
+    entries = [entry for task in wanted for entry in _collect_task(task, runs, request.reading, said, same_documents)]
     return Collection(tuple(entries), tuple(dict.fromkeys(said)))
 
 
-def _collect_task(task: str, runs: Sequence[Run], reading: Reading, notes: list[str]) -> list[Entry]:
+def _collect_task(
+    task: str, runs: Sequence[Run], reading: Reading, notes: list[str], same_documents: bool
+) -> list[Entry]:
     kept: dict[str, Entry] = {}
     for run in runs:
         if task not in run.samples:
@@ -95,10 +98,10 @@ def _collect_task(task: str, runs: Sequence[Run], reading: Reading, notes: list[
             )
         kept[run.name] = entry
     entries = list(kept.values())
-    for entry in entries[1:]:
+    for entry in entries[1:] if same_documents else ():
         _check_same_documents(entries[0], entry)
     notes += [f"task {task}: {note}" for entry in entries for answers in entry.answers for note in answers.notes]
-    notes += _prompt_notes(task, entries)
+    notes += _prompt_notes(task, entries) if same_documents else []
     return entries
 
 

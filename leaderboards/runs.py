@@ -219,7 +219,7 @@ def _renamed(runs: list[Run], names: Mapping[str, str]) -> list[Run]:
     for wanted, name in names.items():
         if not name.strip():
             raise GroupgapError(f"--name {wanted}=: expected RUN=NAME with a name that is not empty")
-        fitting = [run for run in runs if _fits(run, wanted)]
+        fitting = [run for run in runs if is_called(run, wanted)]
         if not fitting:
             known = ", ".join(sorted({repr(run.name) for run in runs}))
             raise GroupgapError(
@@ -233,7 +233,8 @@ def _renamed(runs: list[Run], names: Mapping[str, str]) -> list[Run]:
     return list(renamed.values())
 
 
-def _fits(run: Run, wanted: str) -> bool:
+def is_called(run: Run, wanted: str) -> bool:
+    """Whether ``wanted`` is the run's name, its identity, its results file, or a folder above it."""
     if wanted in (run.name, run.variant.identity):
         return True
     path = Path(wanted)

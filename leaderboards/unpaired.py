@@ -1,0 +1,111 @@
+"""Two runs that cannot be joined, compared as independent samples: what is left when the pairing is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from ..errors import GroupgapError
+from ..metrics import Comparison, Difference, Estimate, Judgement, judge, newcombe
+from .answers import Answers
+
+NULL = "the {metric}{where} of A and of B are equal, on independent samples"
+RATES = ("accuracy", "selection_rate", "tpr", "fpr")
+EXTREMES = ("worst_group", "accuracy_spread", "dpd", "eopp", "eod", "eod_mean")
+DETECTABLE = 2.80
+
+
+def compare_unpaired(a: Answers, b: Answers, *, min_group: int, draws: int, seed: int) -> Comparison:
+    """Compare two runs as independent samples.
+
+    Rates: Fisher's exact test and Newcombe's hybrid score interval; both are careful where the documents are partly
+    the same. Gaps and the worst group: the distance of two 97.5% intervals, which holds with 95% or more, and no test.
+
+    Args:
+        a: answers of A.
+        b: answers of B, along the same axis.
+        min_group: smallest denominator with which a group enters a gap.
+        draws: bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        The differences A minus B.
+
+    Raises:
+        GroupgapError: if the groups are not the same.
+    """
+    if a.groups != b.groups:
+        raise GroupgapError(f"axis {a.axis}: {a.run} and {b.run} have other groups")
+    wide = [
+        judge(one.counts(), one.positive, confidence=0.975, min_group=min_group, draws=draws, seed=seed)
+        for one in (a, b)
+    ]
+    overall = [_rate("accuracy", None, wide[0].accuracy, wide[1].accuracy)]
+    extremes = [_extreme(metric, *wide) for metric in EXTREMES]
+    by_group = [
+        _rate(rate, group, getattr(wide[0].groups[group], rate), getattr(wide[1].groups[group], rate))
+        for group in a.groups
+        for rate in RATES
+    ]
+    return Comparison(
+        n=min(a.n, b.n),
+        differences=(*overall, *extremes, *by_group),
+        min_group=min_group,
+        draws=draws,
+        seed=seed,
+        positive=wide[0].positive,
+        clusters=None,
+    )
+
+
+def _rate(rate: str, group: str | None, a: Estimate, b: Estimate) -> Difference:
+    n = min(a.n, b.n)
+    if a.value is None or b.value is None:
+        return Difference(rate, group, None, a, b, None, n, a.reason if a.value is None else b.reason)
+    hits = [round(one.value * one.n) for one in (a, b) if one.value is not None]
+    tables = [np.array([value], dtype=np.float64) for value in (hits[0], a.n, hits[1], b.n)]
+    low, high = newcombe(tables[0], tables[1], tables[2], tables[3])
+    shares = a.value, b.value
+    stderr = float(np.sqrt(sum(share * (1 - share) / one.n for share, one in zip(shares, (a, b), strict=True))))
+    p_value = stats.fisher_exact([[hits[0], a.n - hits[0]], [hits[1], b.n - hits[1]]]).pvalue
+    where = "" if group is None else f" of {group}"
+    return Difference(
+        metric=rate,
+        group=group,
+        class_name=None,
+        a=a,
+        b=b,
+        value=shares[0] - shares[1],
+        n=n,
+        stderr=stderr,
+        low=float(low[0]),
+        high=float(high[0]),
+        interval="Newcombe hybrid score, unpaired",
+        p_value=float(p_value),
+        test="Fisher's exact test",
+        null=NULL.format(metric=rate.replace("_", " "), where=where),
+        minimal_detectable=DETECTABLE * stderr if stderr > 0 else float(high[0] - low[0]) / 2,
+    )
+
+
+def _extreme(metric: str, a: Judgement, b: Judgement) -> Difference:
+    one: Estimate = getattr(a, metric)
+    other: Estimate = getattr(b, metric)
+    n = min(one.n, other.n)
+    if one.value is None or other.value is None:
+        return Difference(metric, None, None, one, other, None, n, one.reason if one.value is None else other.reason)
+    bounds = (one.low, one.high, other.low, other.high)
+    low, high = (None, None) if None in bounds else (one.low - other.high, one.high - other.low)  # type: ignore[operator]
+    return Difference(
+        metric=metric,
+        group=None,
+        class_name=None,
+        a=one,
+        b=other,
+        value=one.value - other.value,
+        n=n,
+        low=low,
+        high=high,
+        interval="distance of two 97.5% intervals, unpaired",
+        minimal_detectable=None if low is None or high is None else (high - low) / 2,
+    )
