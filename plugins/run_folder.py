@@ -1,8 +1,9 @@
 """One variant's folder in lm-eval's own output format, written so that a kill at any moment loses one task at most.
 
 ``results_<date>.json`` and ``samples_<task>_<date>.jsonl`` are lm-eval's files, one pair a task; ``variant.json`` says
-who answered; ``finished.json`` says which tasks are done, with what fingerprint. The files of a task are built in a hidden
-folder and moved into place before its name enters ``finished.json``; what is not named there goes at the next start.
+who answered; ``finished.json`` says which tasks are done, and with what fingerprint. The files of a task are built in a
+hidden folder and moved into place before its name enters ``finished.json``; what is not named there goes at the next
+start.
 """
 
 from __future__ import annotations
