@@ -1,0 +1,152 @@
+"""Comparisons of two systems: definitions, symmetry, what is printed, and the difference of maxima by brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from groupgap import GroupgapError
+from groupgap.metrics import GAPS, JointCounts, compare, count_pair, judge, plan_gaps
+from groupgap.metrics.extremes import maximum_of_gap, maximum_of_worst
+from groupgap.metrics.paired import bonett_price, cluster_difference, paired_tallies
+
+
+def pair(seed: int = 0, n: int = 800, shift: float = 0.0, classes: int = 2) -> JointCounts:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    membership = rng.random((n, 4)) < 0.4
+    right_a = rng.random(n) < 0.8 - shift * membership[:, 0]
+    right_b = rng.random(n) < 0.8
+    a, b = (np.where(right, labels, (labels + 1) % classes) for right in (right_a, right_b))
+    return count_pair(labels, (a, b), membership, ["w", "x", "y", "z"])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_difference_is_that_of_the_two_judgements(classes: int) -> None:
+    joint = pair(classes=classes)
+    found = compare(joint, None if classes == 3 else 1, draws=99)
+    a, b = (judge(one, None if classes == 3 else 1, draws=9) for one in (joint.a, joint.b))
+    for metric in ("worst_group", *GAPS):
+        one = found.find(metric)
+        assert one.value == pytest.approx(getattr(a, metric).value - getattr(b, metric).value)
+        assert (one.a.low, one.b.high) == (getattr(a, metric).low, getattr(b, metric).high)
+    for group in joint.groups:
+        expected = a.groups[group].accuracy.value - b.groups[group].accuracy.value
+        assert found.find("accuracy", group).value == pytest.approx(expected)
+    assert found.find("accuracy").value == pytest.approx(a.accuracy.value - b.accuracy.value)
+
+
+def test_swapping_the_systems_turns_every_sign() -> None:
+    joint = pair(shift=0.3)
+    turned = JointCounts(
+        joint.patterns,
+        joint.labels,
+        joint.predictions_b,
+        joint.predictions_a,
+        joint.counts,
+        joint.groups,
+        joint.classes,
+    )
+    forth, back = compare(joint, 1, draws=2000), compare(turned, 1, draws=2000)
+    for one, other in zip(forth.differences, back.differences, strict=True):
+        assert one.value == pytest.approx(-other.value)
+        assert one.p_value == pytest.approx(other.p_value, abs=0.05)
+        assert one.low == pytest.approx(-other.high, abs=0.03)
+
+
+def test_intervals_and_p_values_agree_and_each_result_says_its_null() -> None:
+    for seed in range(6):
+        found = compare(pair(seed, shift=0.15 * (seed % 3)), 1, draws=999)
+        for one in found.differences:
+            assert one.low <= one.value <= one.high
+            assert one.p_value < 0.05 or one.low <= 0 <= one.high
+            assert one.p_value >= 0.06 or not one.low < 0 < one.high or one.metric not in ("worst_group", *GAPS)
+            assert one.q_value >= one.p_value - 1e-12
+            assert one.null
+            assert one.test
+            assert one.minimal_detectable >= 2.8 * one.stderr - 1e-12
+
+
+def test_a_planted_difference_is_found() -> None:
+    found = compare(pair(n=4000, shift=0.3), 1, draws=999)
+    for metric in ("accuracy", "worst_group", "accuracy_spread"):
+        assert found.find(metric).q_value < 0.05
+    assert found.find("worst_group").value < 0 < found.find("accuracy_spread").value
+    assert found.find("accuracy", "w").p_value < 1e-6
+
+
+def test_a_seed_fixes_the_result() -> None:
+    assert compare(pair(), 1, draws=200, seed=3) == compare(pair(), 1, draws=200, seed=3)
+    assert compare(pair(), 1, draws=200, seed=3) != compare(pair(), 1, draws=200, seed=4)
+
+
+def test_the_maximum_s_own_pair_is_among_the_near_ones_and_draws_are_plain() -> None:
+    joint = pair(3)
+    plan = plan_gaps(joint.a, 1)
+    tallies, _ = paired_tallies(joint, plan, 300, np.random.default_rng(0))
+    for metric in GAPS:
+        found = maximum_of_gap(plan, metric, tallies)
+        assert found.value == pytest.approx(plan.gap(metric).value)
+        assert (found.upper >= found.singles - 1e-12).all()
+        sides = [np.ptp(tallies[rate, None if rate == "accuracy" else 1].rates, axis=0) for rate in GAPS[metric]]
+        expected = np.mean(sides, axis=0) if metric == "eod_mean" else np.max(sides, axis=0)
+        np.testing.assert_allclose(found.draws, expected)
+    worst = maximum_of_worst(plan, tallies)
+    np.testing.assert_allclose(-worst.draws, tallies["accuracy", None].rates.min(axis=0))
+
+
+def test_undefined_metrics_keep_their_reason_and_have_no_p() -> None:
+    joint = count_pair([1] * 80, ([1] * 80, [1, 0] * 40), ["a", "b"] * 40)
+    found = compare(joint, 1, draws=99)
+    assert (found.find("eod").value, found.find("eod").reason) == (None, "no negatives in all groups")
+    assert found.find("fpr").p_value is found.find("fpr").q_value is None
+    assert found.find("fpr", "a").reason == "no negatives"
+    with pytest.raises(KeyError):
+        found.find("nothing")
+
+
+def test_small_groups_stay_out_of_gaps_but_have_their_own_test() -> None:
+    joint = count_pair([1] * 90, ([1] * 90, [1] * 80 + [0] * 10), ["a"] * 40 + ["b"] * 40 + ["c"] * 10)
+    found = compare(joint, 1, draws=99)
+    assert found.find("accuracy_spread").value == 0
+    assert found.find("accuracy", "c").value == 1
+    assert found.find("accuracy", "c").p_value == pytest.approx(2**-9)
+
+
+def test_clusters_of_copies_are_worth_one_sample_each() -> None:
+    rng = np.random.default_rng(1)
+    labels, a, b = (rng.integers(0, 2, 120) for _ in range(3))
+    groups = np.array(["a", "b"] * 60)
+    single = compare(count_pair(labels, (a, b), groups), 1, min_group=10, draws=4000)
+    copies = [np.repeat(one, 5) for one in (labels, a, b, groups, np.arange(120))]
+    joint = count_pair(copies[0], (copies[1], copies[2]), copies[3], clusters=copies[4])
+    clustered = compare(joint, 1, min_group=10, draws=4000)
+    assert clustered.clusters == 120
+    for one, other in zip(single.differences, clustered.differences, strict=True):
+        assert other.value == pytest.approx(one.value)
+        assert other.p_value == pytest.approx(one.p_value, abs=1e-9 if one.only_a is not None else 0.05)
+        assert other.stderr == pytest.approx(one.stderr, rel=0.15)
+
+
+def test_intervals_of_a_paired_difference_cover_and_are_never_of_width_zero() -> None:
+    value, stderr, low, high = bonett_price(0, 0, 40, 0.95)
+    assert value == 0
+    assert stderr > 0
+    assert low < 0 < high
+    one = np.array([1])
+    assert cluster_difference(one, one, one, 0.95) == (1.0, 1.0, -1.0, 1.0)
+    assert cluster_difference(one, one, np.array([50]), 0.95)[1] > 0
+    rng = np.random.default_rng(0)
+    shares = np.array([0.6, 0.2, 0.1, 0.1])
+    covered = 0
+    for _, only_a, only_b, _ in rng.multinomial(50, shares, size=2000):
+        _, _, low, high = bonett_price(int(only_a), int(only_b), 50, 0.95)
+        covered += low <= 0.1 <= high
+    assert covered / 2000 > 0.93
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"draws": 0}, {"seed": -3}, {"positive": 9}, {"confidence": 0}, {"min_group": -1}]
+)
+def test_arguments_out_of_range_are_refused(arguments: dict) -> None:
+    with pytest.raises(GroupgapError, match=next(iter(arguments))):
+        compare(pair(), **arguments)
