@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ..errors import GroupgapError
 from .environment import Finding, State, examine
-from .tasks_command import list_tasks
+from .tasks_command import TaskEntry, list_tasks
 
 DATA_VARIABLE = "GROUPGAP_DATA"
 
@@ -46,30 +46,32 @@ def run(args: argparse.Namespace) -> int:
 
 
 def data_findings() -> list[Finding]:
-    """Say for every published dataset whether its rows can be read on this machine."""
+    """Say for every dataset whether its rows can be read on this machine; the user's own file is left out."""
     folder = os.environ.get(DATA_VARIABLE)
-    place = (
-        Finding("data folder", State.OK, f"{DATA_VARIABLE}={folder}")
-        if folder
-        else Finding(
-            "data folder",
-            State.NOTE,
-            f"{DATA_VARIABLE} is not set: data comes from the Hugging Face hub",
-            f"export {DATA_VARIABLE}=FOLDER",
-        )
-    )
+    if folder:
+        place = Finding("data folder", State.OK, f"{DATA_VARIABLE}={folder}")
+    else:
+        detail = f"{DATA_VARIABLE} is not set: data comes from the Hugging Face hub and its cache"
+        place = Finding("data folder", State.NOTE, detail, f"export {DATA_VARIABLE}=FOLDER")
     try:
         tasks = list_tasks()
     except GroupgapError as error:
         return [place, Finding("tasks", State.BROKEN, str(error))]
-    findings = [place]
+    datasets: dict[str, list[TaskEntry]] = {}
     for task in tasks:
-        if task.data.here:
-            where = f"{task.data.source} {task.data.dataset or ''} {task.data.revision or ''}".strip()
-            findings.append(Finding(task.task, State.OK, f"{task.data.rows:,} rows ({where})"))
-        else:
-            findings.append(Finding(task.task, State.NOTE, "data not on this machine", task.data.how))
-    return findings
+        if task.data.here or task.hub:
+            datasets.setdefault(task.dataset, []).append(task)
+    return [place, *(_dataset(name, entries) for name, entries in datasets.items())]
+
+
+def _dataset(name: str, entries: list[TaskEntry]) -> Finding:
+    data, count = entries[0].data, f"{len(entries)} task" + "s" * (len(entries) > 1)
+    if not data.here:
+        return Finding(f"data {name}", State.NOTE, f"{count}, data not on this machine", data.how)
+    part = ", a part of the published set" if data.complete is False else ""
+    rows = max(entry.data.rows or 0 for entry in entries)
+    where = " ".join(word for word in (data.source, data.dataset, data.revision) if word)
+    return Finding(f"data {name}", State.OK, f"{count}, up to {rows:,} rows ({where}){part}")
 
 
 def _plain(finding: Finding) -> dict[str, str | bool | None]:

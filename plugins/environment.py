@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from .vllm_alias import ALIAS, REAL, AliasState, alias_state, alias_version, ins
 FIX_COMMAND = "groupgap doctor --fix"
 LM_EVAL_RANGE = "lm_eval>=0.4.12,<0.5"
 _CPU_BREAKERS = ("torchaudio", "torchcodec")
+_PROBED = ("torch", "torchvision", *_CPU_BREAKERS)
 _EXTRAS = {"vision": ("timm", "image tasks"), "train": ("accelerate", "fine-tuning"), "ray": ("ray", "--executor ray")}
 
 
@@ -53,16 +54,17 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at everything that an evaluation needs, cheapest first. Starts no engine and fetches nothing."""
     gpus = gpu_names()
+    failures = import_failures([name for name in _PROBED if installed_version(name) is not None])
     return [
         Finding("python", State.OK, f"{platform.python_version()} ({sys.executable})"),
         Finding("groupgap", State.OK, f"{__version__} ({Path(__file__).resolve().parent.parent})"),
         _lm_eval(),
         _machine(gpus),
-        _torch(gpus),
+        _torch(gpus, failures.get("torch")),
         _engine(gpus),
         *_alias(),
-        *_breakers(),
-        *_torchvision(),
+        *_breakers(failures),
+        *_torchvision(failures.get("torchvision")),
         _startup(),
         *_compiler(),
         *_extras(),
@@ -104,19 +106,16 @@ def _machine(gpus: list[str]) -> Finding:
     return Finding("machine", State.OK, detail)
 
 
-def _torch(gpus: list[str]) -> Finding:
+def _torch(gpus: list[str], failure: str | None) -> Finding:
     version = installed_version("torch")
     if version is None:
         return Finding("torch", State.BROKEN, "not installed", "pip install torch")
-    failure = _import_failure("torch")
     if failure:
-        return Finding(
-            "torch", State.BROKEN, f"{version} cannot be imported: {failure}", "pip install --force-reinstall torch"
-        )
+        remedy = "pip install --force-reinstall torch"
+        return Finding("torch", State.BROKEN, f"{version} cannot be imported: {failure}", remedy)
     if gpus and version.endswith("+cpu"):
-        return Finding(
-            "torch", State.NOTE, f"{version} does not use the GPU", "pip install 'groupgap[vllm]' in a new environment"
-        )
+        remedy = "pip install 'groupgap[vllm]' in a new environment"
+        return Finding("torch", State.NOTE, f"{version} does not use the GPU", remedy)
     return Finding("torch", State.OK, version)
 
 
@@ -147,24 +146,56 @@ def _alias() -> Iterable[Finding]:
     return [Finding("vllm alias", State.BROKEN, detail, FIX_COMMAND, install_alias)]
 
 
-def _breakers() -> Iterable[Finding]:
+def _breakers(failures: Mapping[str, str]) -> Iterable[Finding]:
     """Report torchaudio and torchcodec of another build than torch: they break imports of transformers."""
     for name in _CPU_BREAKERS:
         version = installed_version(name)
-        if version is None or not (installed_version("torch") or "").endswith("+cpu"):
+        if version is None or not _torch_for_cpu():
             continue
-        if _import_failure(name):
+        if name in failures:
             detail = f"{version} is no CPU build: it breaks imports of transformers beside a torch for CPU"
             yield Finding(name, State.BROKEN, detail, FIX_COMMAND, _uninstaller(name))
         else:
             yield Finding(name, State.OK, version)
 
 
-def _import_failure(module: str) -> str | None:
-    """Import a module in a fresh interpreter; return the last line of what went wrong, or None."""
-    command = [sys.executable, "-c", f"import {module}"]
+def _torch_for_cpu() -> bool:
+    return (installed_version("torch") or "").endswith("+cpu")
+
+
+def import_failures(modules: Iterable[str]) -> dict[str, str]:
+    """Import modules in one fresh interpreter; return the last line of what went wrong for each that failed.
+
+    A module that ends the interpreter (a clash of compiled libraries) counts as failed; those after it are not tried.
+    """
+    command = [sys.executable, "-c", _PROBE, *modules]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (answer.stderr.strip().splitlines() or ["no reason given"])[-1] if answer.returncode else None
+    failures: dict[str, str] = {}
+    begun = None
+    for line in answer.stdout.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "BEGIN":
+            begun = rest
+        elif kind == "FAILED":
+            module, _, reason = rest.partition(" ")
+            failures[module] = reason
+        elif kind == "END":
+            begun = None
+    if begun is not None:
+        failures[begun] = f"its import ends the interpreter (exit status {answer.returncode})"
+    return failures
+
+
+_PROBE = """
+import sys
+for name in sys.argv[1:]:
+    print("BEGIN", name, flush=True)
+    try:
+        __import__(name)
+    except Exception as error:
+        print("FAILED", name, type(error).__name__ + ":", *(str(error).splitlines()[:1]), flush=True)
+    print("END", name, flush=True)
+"""
 
 
 def _uninstaller(distribution: str) -> Callable[[], str]:
@@ -181,12 +212,11 @@ def _uninstaller(distribution: str) -> Callable[[], str]:
     return uninstall
 
 
-def _torchvision() -> Iterable[Finding]:
+def _torchvision(failure: str | None) -> Iterable[Finding]:
     version = installed_version("torchvision")
     if version is None:
         return
-    failure = _import_failure("torchvision")
-    guarded = (installed_version("torch") or "").endswith("+cpu") and not version.endswith("+cpu")
+    guarded = _torch_for_cpu() and not version.endswith("+cpu")
     how = " (CUDA build, its missing operators skipped by the startup file)" if guarded else ""
     if failure is None:
         yield Finding("torchvision", State.OK, version + how)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -29,6 +31,7 @@ class Availability:
         dataset: the folder or hub id it was read from; None where it is not here.
         revision: the hub commit, where there is one.
         rows: number of rows of all parts; None where the data is not here.
+        complete: False where the loader found fewer rows than the published set has; None where it does not know.
         how: what to do to have it; None where it is here.
     """
 
@@ -37,6 +40,7 @@ class Availability:
     dataset: str | None = None
     revision: str | None = None
     rows: int | None = None
+    complete: bool | None = None
     how: str | None = None
 
 
@@ -46,9 +50,11 @@ class TaskEntry:
 
     Attributes:
         task: the name lm-eval knows.
+        dataset: its folder among the tasks.
         axes: axis -> its groups; empty where only the user's data can tell.
         tags: lm-eval tags that run it together with others.
         licence: licence of the data.
+        hub: id of the data on the Hugging Face hub; None where it is generated or the user's.
         url: where the data is published.
         citation: whom to cite.
         prompt: name and version of the prompt.
@@ -56,9 +62,11 @@ class TaskEntry:
     """
 
     task: str
+    dataset: str
     axes: dict[str, list[str]]
     tags: list[str]
     licence: str | None
+    hub: str | None
     url: str | None
     citation: str | None
     prompt: str | None
@@ -97,28 +105,30 @@ def list_tasks(folder: Path | None = None) -> list[TaskEntry]:
         raise GroupgapError(f"lm-eval cannot be imported ({error}): pip install 'lm_eval>=0.4.12,<0.5'") from error
     root = folder or tasks_path()
     index = TaskManager(include_defaults=False, include_path=str(root)).task_index
-    configs = [entry.cfg for entry in index.values() if entry.cfg and entry.yaml_path]
-    ours = [config for config in configs if "fair" in (config.get("metadata") or {})]
-    return sorted(map(_entry, ours), key=lambda entry: entry.task)
+    files = [(entry.cfg, entry.yaml_path) for entry in index.values() if entry.cfg and entry.yaml_path]
+    entries = (_entry(config, path) for config, path in files if "fair" in (config.get("metadata") or {}))
+    return sorted(entries, key=lambda entry: entry.task)
 
 
 def _stay_offline() -> None:
     """Keep the hub's client to its cache: listing the tasks must not start a download."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    constants = sys.modules.get("huggingface_hub.constants")
+    constants: Any = sys.modules.get("huggingface_hub.constants")
     if constants is not None:
         constants.HF_HUB_OFFLINE = True
 
 
-def _entry(config: Mapping[str, Any]) -> TaskEntry:
+def _entry(config: Mapping[str, Any], path: Path) -> TaskEntry:
     fair = config["metadata"]["fair"]
     source = fair.get("source") or {}
     tags = config.get("tag") or []
     return TaskEntry(
         task=config["task"],
+        dataset=path.parent.name,
         axes={name: [str(group) for group in axis["groups"]] for name, axis in (fair.get("axes") or {}).items()},
         tags=[tags] if isinstance(tags, str) else list(tags),
         licence=source.get("licence"),
+        hub=source.get("hub"),
         url=source.get("url"),
         citation=source.get("citation"),
         prompt=fair.get("prompt"),
@@ -130,7 +140,8 @@ def _availability(config: Mapping[str, Any]) -> Availability:
     # lm-eval's index leaves `!function a.b.c` unresolved, as the path of the YAML's folder and then a.b.c
     module, _, function = Path(str(config["custom_dataset"])).name.rpartition(".")
     try:
-        rows = pkgutil.resolve_name(f"{module}:{function}")()
+        with redirect_stderr(io.StringIO()):  # loaders note there what they dropped
+            rows = pkgutil.resolve_name(f"{module}:{function}")()
     except GroupgapError as error:
         return Availability(here=False, how=str(error))
     origin = rows.origin
@@ -140,27 +151,40 @@ def _availability(config: Mapping[str, Any]) -> Availability:
         dataset=origin.get("dataset"),
         revision=origin.get("revision"),
         rows=len(rows.documents),
+        complete=origin.get("complete"),
     )
 
 
 def as_table(entries: Iterable[TaskEntry]) -> str:
     """Lay the tasks out as text, one line per task and axis, and below it how to get what is missing."""
+    tasks = list(entries)
     lines = [("task", "axis", "groups", "rows", "licence", "data")]
-    missing: dict[str, list[str]] = {}
-    for entry in entries:
-        here = {"generated": "generated", "file": "here", "hub": "here (hub cache)"}.get(
-            entry.data.source or "", "here"
-        )
-        if entry.data.how is not None:
-            missing.setdefault(entry.data.how, []).append(entry.task)
-        for axis, groups in (entry.axes or {"(yours)": []}).items():
+    for entry in tasks:
+        rows = "" if entry.data.rows is None else f"{entry.data.rows:,}"
+        for axis, groups in (entry.axes or {"": []}).items():
             names = shorten(", ".join(groups), _GROUPS_WIDTH, placeholder=" ...")
-            rows = "" if entry.data.rows is None else f"{entry.data.rows:,}"
-            state = here if entry.data.here else "not here"
-            lines.append(
-                (entry.task, axis, f"{len(groups)}: {names}" if groups else "", rows, entry.licence or "", state)
-            )
+            named = f"{len(groups)}: {names}" if groups else ""
+            lines.append((entry.task, axis, named, rows, entry.licence or "", _state(entry)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    text += ["", *(f"{', '.join(tasks)}: {how}" for how, tasks in missing.items())] if missing else []
-    return "\n".join(text)
+    return "\n".join([*text, *_how_to_get(tasks)])
+
+
+def _state(entry: TaskEntry) -> str:
+    if not entry.data.here:
+        return "on the hub" if entry.hub else "yours"
+    if entry.data.source == "generated":
+        return "generated"
+    where = "here (hub cache)" if entry.data.source == "hub" else "here"
+    return f"{where}, a part of it" if entry.data.complete is False else where
+
+
+def _how_to_get(entries: Iterable[TaskEntry]) -> list[str]:
+    missing: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.data.how is not None:
+            missing.setdefault(entry.data.how, []).append(entry.task)
+    if not missing:
+        return []
+    head = "lm_eval fetches what is on the hub when a task is first run. Without a network, or with data of your own:"
+    return ["", head, *(f"  {', '.join(names)}: {how}" for how, names in missing.items())]
