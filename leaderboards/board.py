@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import GroupgapError
-from ..metrics import Estimate, Judgement, judge
+from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
 from .answers import Answers
 from .collection import Collection, Entry
 from .runs import Run
+from .seeds import by_recipe, pool, shared_name
 
 DEFAULT_MIN_GROUP = 30
 DEFAULT_DRAWS = 10_000
+CALIBRATION_DRAWS = 1_000
 METRICS: dict[str, str] = {
     "accuracy": "accuracy",
     "worst_group": "worst-group accuracy",
@@ -76,6 +78,23 @@ class Discrepancy:
 
 
 @dataclass(frozen=True)
+class SeedResult:
+    """One training seed of a row.
+
+    Attributes:
+        seed: of the training.
+        variant: name of its run.
+        judgement: its estimates, with intervals over documents.
+        calibration: of its probabilities.
+    """
+
+    seed: int | None
+    variant: str
+    judgement: Judgement
+    calibration: CalibrationReport
+
+
+@dataclass(frozen=True)
 class Row:
     """One variant, judged on one axis of one task.
 
@@ -95,6 +114,8 @@ class Row:
         dates: lm-eval's dates of the runs.
         lm_eval_versions: which versions ran.
         identity: what tells the variant from others.
+        calibration: of the choices' probabilities; ``None`` for several seeds, whose own stand in ``by_seed``.
+        by_seed: each training seed by itself, where there are several.
         discrepancies: where lm-eval's own numbers differ.
         notes: what a reader should know, in words.
     """
@@ -114,6 +135,8 @@ class Row:
     dates: tuple[str, ...] = ()
     lm_eval_versions: tuple[str, ...] = ()
     identity: str = ""
+    calibration: CalibrationReport | None = None
+    by_seed: tuple[SeedResult, ...] = ()
     discrepancies: tuple[Discrepancy, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -170,42 +193,77 @@ def build_board(
     """
     options = options or Options()
     rows = []
+    tasks: dict[str, list[Entry]] = {}
     for entry in collection.entries:
-        for answers in entry.answers:
-            if progress:
-                progress(f"{entry.task}, {answers.axis}: {entry.run.name}")
-            rows.append(_row(entry, answers, options))
+        tasks.setdefault(entry.task, []).append(entry)
+    for task, entries in tasks.items():
+        for seeds in by_recipe(entries):
+            for number, answers in enumerate(seeds[0].answers):
+                if progress:
+                    progress(f"{task}, {answers.axis}: {seeds[0].run.name}")
+                rows.append(_row(seeds, number, options))
     return Board(_ranked(rows), options, collection.notes)
 
 
-def _row(entry: Entry, answers: Answers, options: Options) -> Row:
-    run, task = entry.run, entry.task
-    min_group = options.min_group
-    if min_group is None:
-        own = run.min_group(task)
-        min_group = DEFAULT_MIN_GROUP if own is None else own
-    judgement = judge(answers.counts(), answers.positive, min_group=min_group, draws=options.draws, seed=options.seed)
-    several = len(entry.answers) > 1
-    version = run.facts.get("lm_eval_version")
-    config = run.facts["config"]
+def _row(seeds: Sequence[Entry], number: int, options: Options) -> Row:
+    """The row of one variant, or of all seeds of one, on the axis with this number."""
+    entry, answers = seeds[0], [one.answers[number] for one in seeds]
+    first = answers[0]
+    min_group = _min_group(entry, options)
+    results = [_judged(one, of_seed, min_group, options) for one, of_seed in zip(seeds, answers, strict=True)]
+    several = len(seeds) > 1
+    judgement = pool(answers, [one.judgement for one in results], min_group) if several else results[0].judgement
+    runs = [one.run for one in seeds]
+    versions = dict.fromkeys(str(run.facts["lm_eval_version"]) for run in runs if run.facts.get("lm_eval_version"))
     return Row(
-        task=task,
-        axis=answers.axis,
-        variant=run.name,
+        task=entry.task,
+        axis=first.axis,
+        variant=shared_name(seeds),
         judgement=judgement,
-        base=run.variant.base,
-        method=run.variant.method,
-        backend=str(config.get("model", "")),
-        seeds=() if run.variant.seed is None else (run.variant.seed,),
-        classes=answers.classes,
-        limited=answers.limited,
-        shots=run.shots(task),
-        dates=(run.date,),
-        lm_eval_versions=(str(version),) if version else (),
-        identity=run.variant.identity,
-        discrepancies=tuple(_discrepancies(run, task, f"{answers.axis}_" if several else "", judgement)),
-        notes=answers.notes,
+        base=entry.run.variant.base,
+        method=entry.run.variant.method,
+        backend=str(entry.run.facts["config"].get("model", "")),
+        seeds=tuple(run.variant.seed for run in runs if run.variant.seed is not None),
+        classes=first.classes,
+        limited=any(one.limited for one in answers),
+        shots=entry.run.shots(entry.task),
+        dates=tuple(run.date for run in runs),
+        lm_eval_versions=tuple(versions),
+        identity=(entry.run.variant.recipe or "") if several else entry.run.variant.identity,
+        calibration=None if several else results[0].calibration,
+        by_seed=tuple(results) if several else (),
+        discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
+        notes=first.notes,
     )
+
+
+def _min_group(entry: Entry, options: Options) -> int:
+    own = entry.run.min_group(entry.task)
+    return options.min_group if options.min_group is not None else DEFAULT_MIN_GROUP if own is None else own
+
+
+def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) -> SeedResult:
+    judgement = judge(answers.counts(), answers.positive, min_group=min_group, draws=options.draws, seed=options.seed)
+    calibrated = calibration(
+        answers.probabilities,
+        answers.labels,
+        answers.membership,
+        answers.groups,
+        classes=answers.classes,
+        positive=answers.positive,
+        min_group=min_group,
+        draws=min(options.draws, CALIBRATION_DRAWS),
+        seed=options.seed,
+    )
+    return SeedResult(entry.run.variant.seed, entry.run.name, judgement, calibrated)
+
+
+def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[SeedResult]) -> Iterable[Discrepancy]:
+    for entry, result in zip(seeds, results, strict=True):
+        prefix = f"{axis}_" if len(entry.answers) > 1 else ""
+        for found in _discrepancies(entry.run, entry.task, prefix, result.judgement):
+            at = f"seed {result.seed}" if len(seeds) > 1 else ""
+            yield replace(found, remark="; ".join(part for part in (at, found.remark) if part))
 
 
 def _discrepancies(run: Run, task: str, prefix: str, judgement: Judgement) -> Iterable[Discrepancy]:

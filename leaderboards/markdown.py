@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..metrics import Estimate
-from .board import Board, Row
+from .board import Board, Row, SeedResult
 from .format import format_chance, format_estimate, format_number
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
@@ -122,4 +122,26 @@ def _group_section(row: Row) -> str:
     ]
     chance = f"; {'; '.join(chances)}" if chances else ""
     about += f"; a rate on fewer than {row.judgement.min_group} enters no gap"
-    return f"### {escape(row.variant)}\n\n{about}{chance}\n\n{table(header, lines)}"
+    parts = [f"### {escape(row.variant)}", about + chance, *_calibration_lines(row), table(header, lines)]
+    if row.by_seed:
+        parts.append(table(("seed", *COLUMNS[3:]), [_seed_cells(one) for one in row.by_seed]))
+    return "\n\n".join(parts)
+
+
+def _calibration_lines(row: Row) -> list[str]:
+    if row.calibration is None:
+        return []
+    found = row.calibration.overall
+    perfect = ""
+    if found.ece.chance is not None:
+        perfect = f" (a perfectly calibrated model shows {format_number(found.ece.chance.median)})"
+    return [
+        f"calibration: ECE {estimate_text(found.ece, escape)}{perfect}, "
+        f"mean confidence minus accuracy {estimate_text(found.signed_gap, escape)}, "
+        f"Brier {estimate_text(found.brier, escape)}"
+    ]
+
+
+def _seed_cells(one: SeedResult) -> list[str]:
+    row = Row("", "", "", one.judgement)
+    return [str(one.seed), *cells(row, escape)[3:]]

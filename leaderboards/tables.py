@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
-from ..metrics import Estimate, GroupRates
+from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates
 from .board import METRICS, Board, Row, estimates
 
 SCHEMA = "groupgap-board"
 SCHEMA_VERSION = 1
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
+CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
+SEVERAL_SEEDS = Estimate(None, 0, "several seeds: each one's own stands in board.json")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -75,6 +77,16 @@ def _row_document(row: Row) -> dict[str, Any]:
         "min_group": row.judgement.min_group,
         "metrics": {name: estimate_document(estimate) for name, estimate in estimates(row).items()},
         "groups": [_group_document(name, rates, row) for name, rates in row.judgement.groups.items()],
+        "calibration": None if row.calibration is None else _report_document(row.calibration),
+        "by_seed": [
+            {
+                "seed": one.seed,
+                "variant": one.variant,
+                "metrics": {name: estimate_document(getattr(one.judgement, name)) for name in METRICS},
+                "calibration": _calibration_document(one.calibration.overall),
+            }
+            for one in row.by_seed
+        ],
         "lm_eval": [
             {
                 "metric": found.metric,
@@ -88,6 +100,19 @@ def _row_document(row: Row) -> dict[str, Any]:
         "lm_eval_versions": list(row.lm_eval_versions),
         "notes": list(row.notes),
     }
+
+
+def _report_document(report: CalibrationReport) -> dict[str, Any]:
+    groups = [{"group": name, **_calibration_document(found)} for name, found in report.groups.items()]
+    return {"bins": report.bins, "draws": report.draws, **_calibration_document(report.overall), "groups": groups}
+
+
+def _calibration_document(found: Calibration) -> dict[str, Any]:
+    """Numbers, and the reliability curve with its histogram: n, confidence and accuracy of bins of equal width."""
+    document: dict[str, Any] = {"n": found.n} | {name: estimate_document(getattr(found, name)) for name in CALIBRATION}
+    bins = () if found.curve is None else found.curve.bins
+    curve = {key: [getattr(one, key) for one in bins] for key in ("n", "confidence", "accuracy")}
+    return {**document, "curve": curve if bins else None}
 
 
 def _group_document(name: str, rates: GroupRates, row: Row) -> dict[str, Any]:
@@ -126,6 +151,9 @@ def _flat_row(row: Row) -> dict[str, Any]:
     }
     for name in METRICS:
         flat |= _flat_estimate(name, estimates(row)[name])
+    for name in CALIBRATION:
+        found = SEVERAL_SEEDS if row.calibration is None else getattr(row.calibration.overall, name)
+        flat |= _flat_estimate(name, found)
     flat["lm_eval_differs"] = "; ".join(f"{found.metric} {found.reported}" for found in row.discrepancies)
     return flat | {"notes": "; ".join(row.notes), "identity": row.identity, "runs": " ".join(row.dates)}
 
@@ -137,9 +165,9 @@ def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
         f"{name}_high": estimate.high,
         f"{name}_undefined": estimate.reason,
     }
-    if name != "accuracy":
+    if name in METRICS and name != "accuracy":
         flat[f"{name}_groups"] = " / ".join(estimate.groups)
-    if name not in ("accuracy", "worst_group"):
+    if name.startswith("ece") or (name in METRICS and name not in ("accuracy", "worst_group")):
         chance = estimate.chance
         flat[f"{name}_chance_median"] = None if chance is None else chance.median
         flat[f"{name}_chance_p95"] = None if chance is None else chance.p95

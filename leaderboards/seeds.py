@@ -1,0 +1,79 @@
+"""Training seeds: variants that differ only in their seed stand in one row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
+
+from ..metrics import Estimate, GroupRates, Judgement, mean_over_seeds, pool_seeds
+from .answers import Answers
+from .collection import Entry
+
+RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
+
+
+def by_recipe(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The entries of one task, those that are seeds of one recipe together, in order of their seed.
+
+    Entries of one recipe stay apart where two of them have the same seed.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        recipe = entry.run.variant.recipe
+        key = f"run {entry.run.name}" if recipe is None else f"recipe {recipe}"
+        groups.setdefault(key, []).append(entry)
+    folded: list[list[Entry]] = []
+    for group in groups.values():
+        seeds = [entry.run.variant.seed for entry in group]
+        if len(set(seeds)) == len(group):
+            folded.append(sorted(group, key=lambda entry: entry.run.variant.seed or 0))
+        else:
+            folded += [[entry] for entry in group]
+    return folded
+
+
+def shared_name(entries: Sequence[Entry]) -> str:
+    """A name for all seeds: what their names begin with, else base and method.
+
+    A seed at the end of a name (``lora-r8-s13``, ``lora seed=13``) is left away.
+    """
+    names = [entry.run.name for entry in entries]
+    if len(names) == 1:
+        return names[0]
+    variant = entries[0].run.variant
+    if len({entry.run.variant.name for entry in entries}) == 1:
+        return variant.name
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    start = re.sub(r"[\s\-_.,(/]+(?:seed|s)?[\s\-_=:]*\d*$", "", "".join(letters[0] for letters in same))
+    return start or " ".join(part for part in (variant.base, variant.method) if part) or names[0]
+
+
+def pool(answers: Sequence[Answers], judgements: Sequence[Judgement], min_group: int) -> Judgement:
+    """One judgement of all seeds: rates as means with t intervals, gaps from the seed-averaged group rates.
+
+    Args:
+        answers: of each seed, on the same documents.
+        judgements: of each seed.
+        min_group: smallest denominator with which a group enters a gap.
+
+    Returns:
+        Its intervals are over trainings, not over documents; gaps have no chance level (each seed's own has).
+    """
+    first = judgements[0]
+    pooled: dict[str, Any] = dict(pool_seeds([one.counts() for one in answers], answers[0].positive, min_group))
+    groups = {}
+    for group, rates in first.groups.items():
+        means: dict[str, Any] = {rate: _mean(rate, group, judgements) for rate in RATES}
+        groups[group] = replace(rates, **means)
+    return replace(first, groups=groups, **pooled)
+
+
+def _mean(rate: str, group: str, judgements: Sequence[Judgement]) -> Estimate:
+    rates: list[GroupRates] = [one.groups[group] for one in judgements]
+    estimates: list[Estimate] = [getattr(one, rate) for one in rates]
+    if all(one.value is None for one in estimates):
+        return estimates[0]
+    return mean_over_seeds([one.value for one in estimates], estimates[0].n)

@@ -1,0 +1,112 @@
+"""Training seeds in one row; calibration beside the gaps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from groupgap.leaderboards.board import Board, Options, build_board
+from groupgap.leaderboards.collection import Request, collect
+from groupgap.leaderboards.markdown import board_markdown
+from groupgap.leaderboards.page import board_page
+from groupgap.leaderboards.tables import board_csv, board_document, to_json
+from scipy import stats
+
+
+def write_seeds(tmp_path: Path, factory: SimpleNamespace, names: list[str], **entries: Any) -> Path:
+    for number, name in enumerate(names):
+        seed = (13, 42, 1337)[number]
+        folder = factory.run(n=120, skill=number).write(tmp_path / f"run-{number}")
+        described = {
+            "name": name,
+            "base": "org/base",
+            "method": "lora",
+            "weights": f"w{number}",
+            "seed": seed,
+            **entries,
+        }
+        (folder / "variant.json").write_text(json.dumps(described))
+    return tmp_path
+
+
+def board_of(folder: Path) -> Board:
+    return build_board(collect(Request([folder])), Options(min_group=5, draws=50))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["lora-s13", "lora-s42", "lora-s1337"], "lora"),
+        (["llama-2", "llama-2", "llama-2"], "llama-2"),
+        (["llama-2 seed=13", "llama-2 seed=42", "llama-2 seed=1337"], "llama-2"),
+        (["bias13", "bias42", "bias1337"], "bias"),
+        (["x", "y", "z"], "org/base lora"),
+    ],
+)
+def test_seeds_of_one_recipe_are_one_row(
+    tmp_path: Path, factory: SimpleNamespace, names: list[str], expected: str
+) -> None:
+    (row,) = board_of(write_seeds(tmp_path, factory, names)).rows
+    assert (row.variant, row.seeds, row.method, row.base) == (expected, (13, 42, 1337), "lora", "org/base")
+
+
+def test_rates_are_means_over_seeds_with_t_intervals(tmp_path: Path, factory: SimpleNamespace) -> None:
+    (row,) = board_of(write_seeds(tmp_path, factory, ["a", "b", "c"])).rows
+    runs = [factory.run(n=120, skill=number) for number in range(3)]
+    labels = np.array([document["label"] for document in runs[0].documents])
+    for group in ("aur", "bron", "cel"):
+        inside = np.array([group in document["faith"] for document in runs[0].documents])
+        rates = [float((np.array(run.predictions) == labels)[inside].mean()) for run in runs]
+        low, high = stats.t.interval(0.95, 2, np.mean(rates), stats.sem(rates))
+        found = row.judgement.groups[group].accuracy
+        assert (found.value, found.low, found.high) == pytest.approx((np.mean(rates), low, high), abs=1e-12)
+    means = {group: rates.accuracy.value for group, rates in row.judgement.groups.items()}
+    assert row.judgement.worst_group.value == pytest.approx(min(means.values()), abs=1e-12)
+    assert row.judgement.accuracy_spread.value == pytest.approx(max(means.values()) - min(means.values()), abs=1e-12)
+    assert "over 3 seeds" in (row.judgement.dpd.interval or "")
+    assert [one.seed for one in row.by_seed] == [13, 42, 1337]
+
+
+def test_other_recipes_stay_rows_of_their_own(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path / "a", factory, ["a-s1", "a-s2"], rank=8)
+    write_seeds(tmp_path / "b", factory, ["b-s1", "b-s2"], rank=2)
+    assert sorted((row.variant, row.seeds) for row in board_of(tmp_path).rows) == [("a", (13, 42)), ("b", (13, 42))]
+
+
+def test_one_seed_twice_is_not_folded(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path, factory, ["a", "b"])
+    for name in ("a", "b"):
+        folder = tmp_path / ("run-0" if name == "a" else "run-1")
+        (folder / "variant.json").write_text(json.dumps({"name": name, "weights": name, "seed": 13}))
+    assert [row.seeds for row in board_of(tmp_path).rows] == [(13,), (13,)]
+
+
+def test_every_surface_shows_the_seeds(tmp_path: Path, factory: SimpleNamespace) -> None:
+    board = board_of(write_seeds(tmp_path, factory, ["a", "b", "c"]))
+    document = json.loads(to_json(board_document(board)))
+    assert [one["seed"] for one in document["rows"][0]["by_seed"]] == [13, 42, 1337]
+    assert "3 seeds" in board_page(board)
+    assert "| 1337 " in board_markdown(board)
+    assert "13 42 1337" in board_csv(board)
+    assert "several seeds" in board_csv(board)
+
+
+def test_calibration_is_measured_from_the_choices_probabilities(tmp_path: Path, factory: SimpleNamespace) -> None:
+    run = factory.run(n=120)
+    run.write(tmp_path)
+    (row,) = board_of(tmp_path).rows
+    scores = np.array([[float(reply[0]) for reply in line["filtered_resps"]] for line in run.lines()])
+    shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    right = scores.argmax(axis=1) == [document["label"] for document in run.documents]
+    assert row.calibration is not None
+    found = row.calibration.overall
+    assert found.signed_gap.value == pytest.approx(shares.max(axis=1).mean() - right.mean(), abs=1e-12)
+    document = board_document(Board((row,)))["rows"][0]["calibration"]
+    assert document["ece"]["value"] == found.ece.value
+    assert sum(document["curve"]["n"]) == 120
+    assert [entry["group"] for entry in document["groups"]] == ["aur", "bron", "cel"]
+    assert "perfectly calibrated" in board_page(Board((row,)))
