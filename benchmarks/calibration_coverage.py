@@ -3,10 +3,10 @@
     python benchmarks/calibration_coverage.py [--quick] [--sizes N ...] [--runs N] [--seed N] [--rivals]
 
 Truth: confidences from a known distribution, labels from a known accuracy at each confidence. A row passes unless the
-99.9% Clopper-Pearson interval of the share of runs whose interval held the truth lies wholly under the level promised:
-90% for an expected calibration error, 93% for Brier score, NLL and signed gap. ``--rivals`` sets our interval of the
-top-label error beside two that are simpler: the percentile bootstrap, and the reflected one widened to its bias-corrected
-twin and to 0 where calibration is not rejected.
+99.9% Clopper-Pearson interval of the share of runs whose interval held the truth lies wholly under the level
+promised: 90% for an expected calibration error, 93% for Brier score, NLL and signed gap. ``--rivals`` sets our
+interval of the top-label error beside two that are simpler: the percentile bootstrap, and the reflected one widened
+to its bias-corrected twin and to 0 where calibration is not rejected.
 """
 
 from __future__ import annotations
@@ -157,8 +157,9 @@ def rivals(case: Case, runs: int, draws: int, seed: int) -> dict[str, tuple[floa
         correct = labels_of(probabilities, accuracy, random) == probabilities.argmax(axis=1)
         confidence = probabilities.max(axis=1)
         found = expected_calibration_error(confidence, correct, bins=BINS, draws=draws, seed=run)
-        low, high = np.quantile(resampled_errors(confidence, correct, draws, random), (0.025, 0.975))
-        bias = np.mean((low, high)) - found.value
+        drawn = resampled_errors(confidence, correct, draws, random)
+        low, high = np.quantile(drawn, (0.025, 0.975))
+        bias = drawn.mean() - found.value
         ends = np.array([(2 * found.value - high, 2 * found.value - low), (low - 2 * bias, high - 2 * bias)])
         widened = 0.0 if found.chance.p_value > 0.05 else max(ends[:, 0].min(), 0.0), ends[:, 1].max()
         for name, (one, other) in zip(seen, ((low, high), widened, (found.low, found.high)), strict=True):
