@@ -12,6 +12,7 @@ from .format import format_chance, format_estimate, format_number
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 COLUMNS = ("rank", "variant", "n", "accuracy", "worst group", "spread", "dpd", "eod")
+RATE_WORDS = {"accuracy": "accuracy", "selection_rate": "selection rate", "tpr": "TPR", "fpr": "FPR"}
 LEGEND = (
     "Ranked by worst-group accuracy. spread, dpd (demographic parity difference) and eod (equalized odds difference) "
     "are gaps between groups, 0 is best; behind each stands the gap of chance alone (median of permuted groups). "
@@ -55,15 +56,37 @@ def estimate_text(estimate: Estimate, shown: Callable[[str], str] = plain) -> st
     return shown(text) if estimate.value is None else text
 
 
+def left_out(row: Row, shown: Callable[[str], str] = plain) -> str:
+    """The groups that are too small, by the rate that they do not enter; an empty text where there are none."""
+    groups: dict[str, dict[str, None]] = {}
+    for left in row.judgement.left_out:
+        groups.setdefault(left.rate, {})[shown(left.group)] = None
+    rates: dict[tuple[str, ...], list[str]] = {}
+    for rate, names in groups.items():
+        rates.setdefault(tuple(names), []).append(RATE_WORDS[rate])
+    parts = [f"{' and '.join(words)}: {', '.join(names)}" for names, words in rates.items()]
+    return f"left out, under {row.judgement.min_group}: {'; '.join(parts)}" if parts else ""
+
+
 def remarks(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
-    """What stands under the table about a row: groups left out, and lm-eval's own numbers that differ."""
-    said = [f"left out: {shown(group)} ({shown(why)})" for group, why in row.left_out.items()]
+    """Where lm-eval's own numbers differ from the recomputed ones."""
+    said = []
     for found in row.discrepancies:
         reported = found.reported if isinstance(found.reported, str) else f"{found.reported:.6f}"
         ours = format_estimate(found.recomputed, interval=False)
         because = f" ({found.remark})" if found.remark else ""
         said.append(shown(f"lm-eval's own {found.metric} is {reported}, recomputed {ours}{because}"))
     return said
+
+
+def under_table(rows: Sequence[Row], shown: Callable[[str], str] = plain) -> list[str]:
+    """What stands under a table: groups left out (once where it is the same for all rows), and remarks on rows."""
+    said = {shown(row.variant): left_out(row, shown) for row in rows}
+    if len(set(said.values())) == 1:
+        lines = [text for text in (next(iter(said.values())),) if text]
+    else:
+        lines = [f"{name}: {text}" for name, text in said.items() if text]
+    return lines + [f"{shown(row.variant)}: {text}" for row in rows for text in remarks(row, shown)]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -80,7 +103,7 @@ def terminal(board: Board) -> str:
     parts = []
     for (task, axis), rows in board.tables.items():
         lines = [f"{plain(task)}, {plain(axis)}", table(COLUMNS, [cells(row) for row in rows])]
-        lines += [f"  {plain(row.variant)}: {said}" for row in rows for said in remarks(row)]
+        lines += [f"  {said}" for said in under_table(rows)]
         parts.append("\n".join(lines))
     notes = [f"note: {plain(note)}" for note in board.notes]
     return "\n\n".join([*parts, *notes[:20], LEGEND])
@@ -92,9 +115,8 @@ def board_markdown(board: Board) -> str:
     for (task, axis), rows in board.tables.items():
         parts.append(f"## {escape(task)}, {escape(axis)}")
         parts.append(table(COLUMNS, [cells(row, escape) for row in rows]))
-        said = [f"- {escape(row.variant)}: {text}" for row in rows for text in remarks(row, escape)]
-        if said:
-            parts.append("\n".join(said))
+        if said := under_table(rows, escape):
+            parts.append("\n".join(f"- {text}" for text in said))
         parts += [_group_section(row) for row in rows]
     if board.notes:
         parts.append("## Notes\n\n" + "\n".join(f"- {escape(note)}" for note in board.notes))

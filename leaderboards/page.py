@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined
 from .. import __version__
 from ..metrics import Estimate
 from .board import METRICS, Board
-from .format import format_chance, format_estimate, format_interval, format_number
-from .markdown import cells, plain, remarks
+from .format import format_chance, format_estimate, format_interval, format_number, format_p
+from .markdown import cells, plain, under_table
 
 
 def board_page(board: Board) -> str:
@@ -23,7 +23,9 @@ def board_page(board: Board) -> str:
         "estimate": format_estimate,
         "interval": format_interval,
         "value": _value,
+        "decimals": format_number,
         "chance": format_chance,
+        "p": format_p,
     }
     template = environment.from_string(_resource("page.html.j2"))
     style = _resource("page.css")
@@ -32,7 +34,7 @@ def board_page(board: Board) -> str:
         board=board,
         tables=board.tables.items(),
         cells=cells,
-        remarks=remarks,
+        under_table=under_table,
         estimate_names=METRICS,
         style=style,
         style_digest=digest,
