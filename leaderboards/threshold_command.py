@@ -166,10 +166,13 @@ def verdict(outcome: ThresholdOutcome) -> list[str]:
         lines.append(
             f"Cannot tell whether thresholds change the gap ({outcome.gap}) with n = {outcome.n_judged:,}{seen}."
         )
-    if gap.b.low is not None and gap.b.low > 0:
-        lines.append(f"A gap of at least {format_number(gap.b.low)} is left.")
+    left: Estimate = getattr(outcome.after, outcome.gap)
+    if left.low and left.chance is not None and left.chance.p_value < 0.05:
+        lines.append(f"A gap of at least {format_number(left.low)} is left.")
     if paid.low is not None and paid.high is not None:
-        lines.append(f"Accuracy paid: between {format_number(paid.low)} and {format_number(paid.high)}.")
+        gained = paid.high < 0
+        limits = (-paid.high, -paid.low) if gained else (paid.low, paid.high)
+        lines.append(f"Accuracy {'gained' if gained else 'paid'}: between {' and '.join(map(format_number, limits))}.")
     if outcome.randomisation is not None:
         lines.append(_randomised(outcome))
     shared = [pattern.name for pattern in outcome.patterns if pattern.treatment == "shared threshold"]

@@ -173,8 +173,7 @@ def optimize_threshold(
     whole = _whole(answers, single)
     first = split_halves(units, len(whole.labels), seed)
     fit, judged = _part(whole, first), _part(whole, ~first)
-    names = membership_patterns(whole.membership, answers.groups)
-    codes, patterns = _treat(fit, whole, names, min_group)
+    codes, patterns = _treat(fit, whole, answers.groups, min_group)
     decide = _Decision(_fit(fit, codes[first], constraint, objective), judged, codes[~first], single)
     flips = [int(state) for state in np.random.SeedSequence([seed, 1]).generate_state(REPEATS + 1)]
     after = decide(flips[0])
@@ -291,9 +290,7 @@ def _clusters(units: Sequence[object] | npt.ArrayLike | None, rows: BoolArray) -
     return codes if len(np.unique(codes)) < len(codes) else None
 
 
-def _treat(
-    fit: _Half, whole: _Half, names: npt.NDArray[np.object_], min_group: int
-) -> tuple[IntArray, tuple[Pattern, ...]]:
+def _treat(fit: _Half, whole: _Half, groups: Sequence[str], min_group: int) -> tuple[IntArray, tuple[Pattern, ...]]:
     """The code by which each answer of the whole gets its threshold, and what that means for each pattern."""
     number = int(whole.codes.max()) + 1
     sizes = np.bincount(fit.codes, minlength=number)
@@ -307,10 +304,10 @@ def _treat(
             f"{MIN_CLASS} negatives in the half of {len(fit.labels)} that thresholds are fitted on: no gap to remove; "
             "lower min_group or answer more documents"
         )
-    first = np.unique(whole.codes, return_index=True)[1]
+    names = membership_patterns(whole.membership[np.unique(whole.codes, return_index=True)[1]], groups)
     treatments = np.where(fine, OWN, SHARED if shared else KEPT)
     patterns = tuple(
-        Pattern(str(names[first[code]]), int(sizes[code]), int(positives[code]), str(treatments[code]))
+        Pattern(str(names[code]), int(sizes[code]), int(positives[code]), str(treatments[code]))
         for code in range(number)
     )
     return np.where(fine[whole.codes], whole.codes, SHARED_CODE if shared else SHARED_CODE - 1), patterns
