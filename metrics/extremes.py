@@ -1,10 +1,16 @@
 """Tests of a difference of two maxima: two gaps, or two worst groups, measured on the same samples.
 
 A gap is the maximum of many differences of rates. Its bootstrap distribution is wrong wherever several groups nearly
-tie, so the test does not resample the gap. With Z the recentred draws of the rates, the difference of the measured gaps
-exceeds the true difference by at most ``max of Z_A over the pairs that may be A's largest - Z_B of B's truly largest
-pair``. The pairs that may be largest are those within 1.5 standard errors of the largest; which of them is B's largest
-is unknown, so the least favourable one counts. Both directions are treated alike.
+tie, so the test does not resample the gap. With Z the recentred draws of the rates, the measured gap of A minus the
+measured gap of B exceeds the true difference by at most ``upper of A - floor of B``:
+
+- upper of A: the maximum of Z_A over the pairs of groups that may be A's truly largest, their rates within 1.5
+  standard errors of the measured highest and lowest, as if they all tied;
+- floor of B: the maximum of Z_B, where the truly largest pair stands at 0 and every other group as far behind it as is
+  plausible: its measured distance and 2 standard errors more. Which pair is B's largest is unknown: of those that may
+  be, the least favourable counts.
+
+Both directions are treated alike.
 
 Source: Fang & Santos 2019, Review of Economic Studies 86:377 (inference on directionally differentiable functions),
 with the least favourable direction on the subtracted side.
@@ -24,10 +30,12 @@ from .rates import Tally
 __all__ = ["MINIMAL_DETECTABLE", "NEAR", "DifferenceOfMaxima", "compare_maxima", "maximum_of_gap", "maximum_of_worst"]
 
 FloatArray = npt.NDArray[np.float64]
+Side = tuple[FloatArray, FloatArray, FloatArray]
 
 MINIMAL_DETECTABLE = 2.80  # standard errors seen with 80% power by a two-sided z test at 5%: 1.96 + 0.84
 POWER_Z = 0.84
 NEAR = 1.5  # standard errors within which a pair may be the truly largest
+BEHIND = 2.0  # standard errors that a group may lie further behind than measured
 
 
 @dataclass(frozen=True)
@@ -37,13 +45,13 @@ class Maximum:
     Attributes:
         value: the measured maximum.
         upper: (draws,) the maximum over the pairs that may be largest.
-        singles: (pairs, draws) each of these pairs alone.
+        floors: (pairs, draws) what the maximum is at least, if this pair is the truly largest.
         draws: (draws,) the plain bootstrap of the maximum, for its standard error.
     """
 
     value: float
     upper: FloatArray
-    singles: FloatArray
+    floors: FloatArray
     draws: FloatArray
 
 
@@ -70,21 +78,37 @@ class DifferenceOfMaxima:
     minimal_detectable: float
 
 
-def _side(plan: GapPlan, key: Key, tallies: Mapping[Key, Tally]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Rates (E,), smoothed standard errors (E,) and drawn rates (E, draws) of the eligible groups."""
+def _side(plan: GapPlan, key: Key, tallies: Mapping[Key, Tally]) -> Side:
+    """Rates (E,), standard errors (E,) and drawn rates (E, draws) of the eligible groups.
+
+    The error is the larger of the smoothed binomial one, never 0, and that of the draws, which know of clusters.
+    """
     chosen, found = plan.eligible[key], plan.tallies[key]
-    totals = found.totals[chosen]
+    totals, drawn = found.totals[chosen], tallies[key].rates[chosen]
     share = (found.successes[chosen] + 1) / (totals + 2)
-    return found.rates[chosen], np.sqrt(share * (1 - share) / (totals + 2)), tallies[key].rates[chosen]
+    centred = np.nan_to_num(drawn - found.rates[chosen][:, None])  # a draw without the group says nothing of its spread
+    spread = np.sqrt((centred**2).mean(axis=1))
+    return found.rates[chosen], np.maximum(np.sqrt(share * (1 - share) / (totals + 2)), spread), drawn
 
 
-def _pairs(rates: FloatArray, errors: FloatArray, best: float) -> list[tuple[int, int]]:
-    """The ordered pairs whose difference may be the largest one."""
-    difference = rates[:, None] - rates[None, :]
-    error = np.sqrt(errors[:, None] ** 2 + errors[None, :] ** 2)
-    near = difference >= best - NEAR * np.maximum(error, error[np.unravel_index(difference.argmax(), error.shape)])
-    np.fill_diagonal(near, False)
-    return [(int(row), int(column)) for row, column in np.argwhere(near)]
+def _pairs(rates: FloatArray, errors: FloatArray, behind: float) -> list[tuple[int, int]]:
+    """The ordered pairs whose difference may be the largest one, the measured largest first.
+
+    Args:
+        rates: (E,).
+        errors: (E,) their standard errors.
+        behind: how far the largest difference here lies behind the largest of other rates; with a distance that
+            chance does not explain there are no pairs.
+    """
+    high, low = int(rates.argmax()), int(rates.argmin())
+    to_high, to_low = (NEAR * np.sqrt(errors**2 + errors[end] ** 2) for end in (high, low))
+    if behind > NEAR * np.sqrt(2) * np.hypot(errors[high], errors[low]):
+        return []
+    tops, bottoms = rates >= rates[high] - to_high, rates <= rates[low] + to_low
+    pairs = [
+        (int(top), int(bottom)) for top in np.flatnonzero(tops) for bottom in np.flatnonzero(bottoms) if top != bottom
+    ]
+    return sorted(pairs, key=lambda pair: float(rates[pair[1]] - rates[pair[0]]))
 
 
 def maximum_of_gap(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> Maximum:
@@ -97,24 +121,42 @@ def maximum_of_gap(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> 
         bundles = tuple((key,) for bundle in bundles for key in bundle)
     values = [float(np.mean([gaps[key] for key in bundle])) for bundle in bundles]
     best = max(values)
-    uppers, singles = [], []
+    uppers, floors = [], []
     for bundle, value in zip(bundles, values, strict=True):
-        slack = best - value  # how far this bundle's own largest pair lies under the largest of all
-        alone = [_singles(*sides[key], gaps[key] + slack) for key in bundle]
-        if any(len(one) == 0 for one in alone):
+        pairs = {key: _pairs(*sides[key][:2], best - value) for key in bundle}
+        if not all(pairs.values()):
             continue
-        uppers.append(np.mean([one.max(axis=0) for one in alone], axis=0))
-        singles.append(alone[0] if len(alone) == 1 else _mixed(alone))
+        uppers.append(np.mean([_upper(sides[key], pairs[key]) for key in bundle], axis=0))
+        alone = [_floors(sides[key], pairs[key]) for key in bundle]
+        floors.append(alone[0] if len(alone) == 1 else _mixed(alone))
     drawn = np.max([np.mean([plain[key] for key in bundle], axis=0) for bundle in bundles], axis=0)
-    return Maximum(best, np.max(uppers, axis=0), np.concatenate(singles), np.asarray(drawn))
+    return Maximum(best, np.max(uppers, axis=0), np.concatenate(floors), np.asarray(drawn))
 
 
-def _singles(rates: FloatArray, errors: FloatArray, drawn: FloatArray, best: float) -> FloatArray:
-    """(pairs, draws) recentred differences of the pairs that may be largest, the measured largest first."""
+def _upper(side: Side, pairs: list[tuple[int, int]]) -> FloatArray:
+    """(draws,) the largest recentred difference of the pairs that may be largest."""
+    rates, _, drawn = side
     centred = drawn - rates[:, None]
-    pairs = sorted(_pairs(rates, errors, best), key=lambda pair: rates[pair[1]] - rates[pair[0]])
-    found = [centred[row] - centred[column] for row, column in pairs]
-    return np.stack(found) if found else np.empty((0, drawn.shape[1]))
+    largest = np.full(drawn.shape[1], -np.inf)
+    for high, low in pairs:
+        np.maximum(largest, centred[high] - centred[low], out=largest)
+    return largest
+
+
+def _floors(side: Side, pairs: list[tuple[int, int]]) -> FloatArray:
+    """(pairs, draws) what the recentred largest difference is at least, if one of these pairs is the truly largest."""
+    rates, errors, drawn = side
+    centred = drawn - rates[:, None]
+    tops = {high: _behind(centred, rates, errors, high) for high in {high for high, _ in pairs}}
+    bottoms = {low: _behind(-centred, -rates, errors, low) for low in {low for _, low in pairs}}
+    return np.stack([tops[high] + bottoms[low] for high, low in pairs])
+
+
+def _behind(centred: FloatArray, rates: FloatArray, errors: FloatArray, first: int) -> FloatArray:
+    """(draws,) the largest recentred rate, if group ``first`` truly is and the others are plausibly far behind it."""
+    distance = np.maximum(0.0, rates[first] - rates + BEHIND * np.sqrt(errors[first] ** 2 + errors**2))
+    distance[first] = 0.0
+    return np.asarray((centred - distance[:, None]).max(axis=0))
 
 
 def _mixed(alone: list[FloatArray]) -> FloatArray:
@@ -127,14 +169,15 @@ def maximum_of_worst(plan: GapPlan, tallies: Mapping[Key, Tally]) -> Maximum:
     """Minus the worst group's accuracy as a maximum over groups."""
     rates, errors, drawn = _side(plan, ("accuracy", None), tallies)
     worst = int(rates.argmin())
-    near = rates <= rates[worst] + NEAR * np.sqrt(errors**2 + errors[worst] ** 2)
-    alone = -(drawn - rates[:, None])[near]
-    return Maximum(-float(rates[worst]), alone.max(axis=0), alone, -drawn.min(axis=0))
+    near = np.flatnonzero(rates <= rates[worst] + NEAR * np.sqrt(errors**2 + errors[worst] ** 2))
+    centred = rates[:, None] - drawn
+    floors = np.stack([_behind(centred, -rates, errors, int(group)) for group in near])
+    return Maximum(-float(rates[worst]), centred[near].max(axis=0), floors, -drawn.min(axis=0))
 
 
-def _exceeds(upper: FloatArray, singles: FloatArray, difference: float) -> float:
-    """Largest one-sided p-value, over which single pair is the truth, of a difference at least this large."""
-    beyond = max(int((upper - single >= difference - 1e-12).sum()) for single in singles)
+def _exceeds(upper: FloatArray, floors: FloatArray, difference: float) -> float:
+    """Largest one-sided p-value, over which pair is the truly largest, of a difference at least this large."""
+    beyond = max(int((upper - floor >= difference - 1e-12).sum()) for floor in floors)
     return (1 + beyond) / (len(upper) + 1)
 
 
@@ -145,12 +188,12 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
     """
     defined = ~(np.isnan(a.draws) | np.isnan(b.draws))
     up_a, up_b = a.upper[defined], b.upper[defined]
-    one_a, one_b = a.singles[:, defined], b.singles[:, defined]
+    one_a, one_b = a.floors[:, defined], b.floors[:, defined]
     value = a.value - b.value
     tail = 1 - (1 - confidence) / 2
     up, down = _exceeds(up_a, one_b, value), _exceeds(up_b, one_a, -value)
-    above = max(float(np.quantile(up_a - single, tail)) for single in one_b)
-    below = max(float(np.quantile(up_b - single, tail)) for single in one_a)
+    above = max(float(np.quantile(up_a - floor, tail)) for floor in one_b)
+    below = max(float(np.quantile(up_b - floor, tail)) for floor in one_a)
     drawn = (a.draws - b.draws)[defined]
     p_value = 1.0 if abs(value) < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
     low, high = value - max(above, 0.0), value + max(below, 0.0)

@@ -49,7 +49,7 @@ class Difference:
         metric: a rate, ``"worst_group"`` or a gap.
         group: the group of a rate, ``None`` for all samples.
         class_name: the class of a one-vs-rest rate.
-        a: the estimate for system A.
+        a: the estimate for system A; without an interval of its own where samples come in clusters.
         b: the estimate for system B.
         value: A minus B, ``None`` when either is undefined.
         n: samples that it rests on.
@@ -171,6 +171,8 @@ def compare(
     ]
     single = len(plans[0].classes) == 1
     found = [replace(one, class_name=None) if single else one for one in (*overall, *extreme, *by_group)]
+    if joint.clusters is not None:
+        found = [replace(one, a=_plain(one.a), b=_plain(one.b)) for one in found]
     return Comparison(
         n=joint.n,
         differences=with_q_values(found),
@@ -180,6 +182,11 @@ def compare(
         positive=joint.classes[plans[0].classes[0]] if single else None,
         clusters=None if joint.clusters is None else int(joint.clusters.counts.sum()),
     )
+
+
+def _plain(estimate: Estimate) -> Estimate:
+    """The estimate without an interval: that of independent samples is too narrow for clusters."""
+    return replace(estimate, stderr=None, low=None, high=None, interval=None)
 
 
 def with_q_values(differences: list[Difference]) -> tuple[Difference, ...]:
