@@ -42,7 +42,7 @@ def test_it_prints_what_thresholds_remove_and_what_they_cost(
     assert "mytask, faith: org/model-a" in shown.out
     assert "fitted on 1,200 answers, judged on 1,200 others (seed 4)" in shown.out
     assert "Thresholds remove 0." in shown.out
-    assert "Accuracy paid: between" in shown.out
+    assert "Accuracy gained: between 0." in shown.out
     assert "worst group" in shown.out
 
 
@@ -80,6 +80,9 @@ def test_a_foreign_task_and_overlapping_groups(
     assert main(["threshold", str(tmp_path / "run"), *foreign]) == 0
     shown = capsys.readouterr().out
     assert "mytask, faith" in shown
+    assert "Cannot tell whether thresholds change the gap (eod) with n = 450" in shown
+    assert "Accuracy paid: between" in shown
+    assert "The fitted decision flips coins; 20 other seeds give accuracy 0." in shown
     assert "Too small for a threshold of their own, so they share one: " in shown
 
 
