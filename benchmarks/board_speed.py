@@ -93,15 +93,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         write_runs(Path(temporary) / "runs", args.runs, args.answers)
         before = peak()
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         collection = collect(Request([Path(temporary) / "runs"]))
         read = time.perf_counter()
         board = build_board(collection)
         judged = time.perf_counter()
         written = write_board(board, Path(temporary) / "board")
         end = time.perf_counter()
+        processor = time.process_time() - processor
         sizes = ", ".join(f"{name} {path.stat().st_size / 1024:.0f} KB" for name, path in written.items())
-    print(f"{args.runs} runs x {args.answers} answers: {end - start:.2f} s in all")
+    print(f"{args.runs} runs x {args.answers} answers: {end - start:.2f} s in all, {processor:.2f} s of processor time")
     print(f"  read and check {read - start:.2f} s, judge {judged - read:.2f} s, write {end - judged:.2f} s")
     print(f"  peak memory {peak():.0f} MB, {peak() - before:.0f} MB of it for the board ({sizes})")
     return 0

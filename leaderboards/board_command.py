@@ -99,9 +99,12 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.output)
     check_output(folder)
     request = Request(args.runs, parse_names(args.name), Reading.from_options(args.axis, args.positive), args.skip)
-    board = build_board(collect(request), options, _progress if sys.stderr.isatty() else None)
-    if sys.stderr.isatty():
-        _progress("")
+    collection = collect(request)
+    try:
+        board = build_board(collection, options, _progress if sys.stderr.isatty() else None)
+    finally:
+        if sys.stderr.isatty():
+            _progress("")
     written = write_board(board, folder)
     print(terminal(board))
     print(f"\nThe page: {written['index.html'].resolve()}")

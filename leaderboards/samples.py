@@ -151,7 +151,7 @@ def _log_probability(where: str, reply: object) -> float:
     value = reply[0] if isinstance(reply, list) and len(reply) == 2 else reply
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise GroupgapError(f"{where}: a reply is not a log-probability: {LIKELIHOODS}") from None
     if math.isnan(number) or number == math.inf:
         raise GroupgapError(

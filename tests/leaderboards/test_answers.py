@@ -316,7 +316,12 @@ def test_a_file_with_two_runs_in_it(tmp_path: Path, factory: SimpleNamespace) ->
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [("nan", "a log-probability is nan"), ("many", "a reply is not a log-probability")]
+    ("value", "message"),
+    [
+        (10**400, "a reply is not a log-probability"),
+        ("nan", "a log-probability is nan"),
+        ("many", "a reply is not a log-probability"),
+    ],
 )
 def test_a_reply_that_is_no_number(tmp_path: Path, factory: SimpleNamespace, value: str, message: str) -> None:
     edit(factory.run(), tmp_path, lambda lines: lines[2].update(filtered_resps=[[value, "False"], ["-1", "False"]]))

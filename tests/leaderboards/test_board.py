@@ -164,6 +164,12 @@ def test_where_lm_evals_numbers_differ_it_says_so(tmp_path: Path, factory: Simpl
     ]
 
 
+def test_a_number_beyond_floats_is_a_difference_like_any_other(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.run(reported={"acc,none": 10**400}).write(tmp_path)
+    (row,) = board_of(tmp_path).rows
+    assert row.discrepancies[0].reported == str(10**400)
+
+
 def test_another_min_group_than_lm_evals_is_given_as_the_reason(tmp_path: Path, factory: SimpleNamespace) -> None:
     factory.run(reported={"dpd,none": 0.9}, metadata={"min_group": 5}).write(tmp_path)
     (row,) = board_of(tmp_path).rows
