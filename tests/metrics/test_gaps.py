@@ -25,7 +25,7 @@ def overlapping(seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray, np
 
 
 @given(SEEDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_gaps_of_disjoint_groups_are_fairlearn_s(seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups, n = int(rng.integers(2, 6)), int(rng.integers(20, 200))
@@ -84,7 +84,7 @@ def test_gaps_of_overlapping_groups_are_those_of_a_plain_loop(seed: int, min_gro
 
 
 @given(SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_group_rates_are_scikit_learn_s(seed: int) -> None:
     labels, predictions, membership, counts = overlapping(seed)
     rates = group_rates(counts, positive=1)
