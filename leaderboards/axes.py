@@ -149,6 +149,18 @@ def membership(
         GroupgapError: if the field is missing in some rows, if a group is not declared, if there are no groups or too
         many.
     """
+    groups = _group_names(where, axis, columns, fields)
+    position = {name: index for index, name in enumerate(groups)}
+    matrix = np.zeros((len(columns), len(groups)), dtype=np.bool_)
+    for row, column in enumerate(columns):
+        for name in column or ():
+            matrix[row, position[name]] = True
+    return matrix, groups
+
+
+def _group_names(
+    where: str, axis: Axis, columns: Sequence[tuple[str, ...] | None], fields: Callable[[], str]
+) -> tuple[str, ...]:
     missing = sum(column is None for column in columns)
     if missing:
         raise GroupgapError(
@@ -169,12 +181,7 @@ def membership(
             f"{where}: the axis field doc.{axis.path} has {len(groups):,} values in {len(columns):,} rows, "
             f"more than {MAX_GROUPS}: not an axis. Fields to choose from: {fields()}"
         )
-    position = {name: index for index, name in enumerate(groups)}
-    matrix = np.zeros((len(columns), len(groups)), dtype=np.bool_)
-    for row, column in enumerate(columns):
-        for name in column or ():
-            matrix[row, position[name]] = True
-    return matrix, groups
+    return groups
 
 
 def survey_fields(documents: Iterable[Mapping[str, Any]]) -> str:

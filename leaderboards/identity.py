@@ -96,7 +96,7 @@ def variant_from_arguments(backend: str, arguments: object, model_name: str | No
         Its identity is the backend and the arguments without ``ENGINE_OPTIONS``, sorted.
 
     Example:
-        >>> variant_from_arguments("vllm", "pretrained=org/base,lora_local_path=out/a,enforce_eager=True", None).name
+        >>> variant_from_arguments("vllm", "pretrained=org/base,lora_local_path=/runs/a,enforce_eager=True", None).name
         'org/base + a'
     """
     kept = {key: value for key, value in parse_arguments(arguments).items() if key not in ENGINE_OPTIONS}

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates
-from .board import METRICS, Board, Row, estimates
+from .board import METRICS, Board, Row, SeedResult, estimates
 
 SCHEMA = "groupgap-board"
 SCHEMA_VERSION = 1
@@ -78,15 +78,7 @@ def _row_document(row: Row) -> dict[str, Any]:
         "metrics": {name: estimate_document(estimate) for name, estimate in estimates(row).items()},
         "groups": [_group_document(name, rates, row) for name, rates in row.judgement.groups.items()],
         "calibration": None if row.calibration is None else _report_document(row.calibration),
-        "by_seed": [
-            {
-                "seed": one.seed,
-                "variant": one.variant,
-                "metrics": {name: estimate_document(getattr(one.judgement, name)) for name in METRICS},
-                "calibration": _calibration_document(one.calibration.overall),
-            }
-            for one in row.by_seed
-        ],
+        "by_seed": [_seed_document(one) for one in row.by_seed],
         "lm_eval": [
             {
                 "metric": found.metric,
@@ -99,6 +91,15 @@ def _row_document(row: Row) -> dict[str, Any]:
         "runs": list(row.dates),
         "lm_eval_versions": list(row.lm_eval_versions),
         "notes": list(row.notes),
+    }
+
+
+def _seed_document(one: SeedResult) -> dict[str, Any]:
+    return {
+        "seed": one.seed,
+        "variant": one.variant,
+        "metrics": {name: estimate_document(getattr(one.judgement, name)) for name in METRICS},
+        "calibration": _calibration_document(one.calibration.overall),
     }
 
 

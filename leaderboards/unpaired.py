@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import stats
 
@@ -40,22 +42,24 @@ def compare_unpaired(a: Answers, b: Answers, *, min_group: int, draws: int, seed
         judge(one.counts(), one.positive, confidence=0.975, min_group=min_group, draws=draws, seed=seed)
         for one in (a, b)
     ]
-    overall = [_rate("accuracy", None, wide[0].accuracy, wide[1].accuracy)]
-    extremes = [_extreme(metric, *wide) for metric in EXTREMES]
-    by_group = [
-        _rate(rate, group, getattr(wide[0].groups[group], rate), getattr(wide[1].groups[group], rate))
-        for group in a.groups
-        for rate in RATES
-    ]
     return Comparison(
         n=min(a.n, b.n),
-        differences=(*overall, *extremes, *by_group),
+        differences=tuple(_differences(wide[0], wide[1])),
         min_group=min_group,
         draws=draws,
         seed=seed,
         positive=wide[0].positive,
         clusters=None,
     )
+
+
+def _differences(a: Judgement, b: Judgement) -> Iterator[Difference]:
+    yield _rate("accuracy", None, a.accuracy, b.accuracy)
+    for metric in EXTREMES:
+        yield _extreme(metric, a, b)
+    for group in a.groups:
+        for rate in RATES:
+            yield _rate(rate, group, getattr(a.groups[group], rate), getattr(b.groups[group], rate))
 
 
 def _rate(rate: str, group: str | None, a: Estimate, b: Estimate) -> Difference:

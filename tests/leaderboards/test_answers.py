@@ -323,7 +323,7 @@ def test_a_file_with_two_runs_in_it(tmp_path: Path, factory: SimpleNamespace) ->
         ("many", "a reply is not a log-probability"),
     ],
 )
-def test_a_reply_that_is_no_number(tmp_path: Path, factory: SimpleNamespace, value: str, message: str) -> None:
+def test_a_reply_that_is_no_number(tmp_path: Path, factory: SimpleNamespace, value: object, message: str) -> None:
     edit(factory.run(), tmp_path, lambda lines: lines[2].update(filtered_resps=[[value, "False"], ["-1", "False"]]))
     with pytest.raises(GroupgapError, match=f"line 3: {message}"):
         reread(tmp_path)
