@@ -18,7 +18,7 @@ with the least favourable direction on the subtracted side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,7 @@ MINIMAL_DETECTABLE = 2.80  # standard errors seen with 80% power by a two-sided 
 POWER_Z = 0.84
 NEAR = 1.5  # standard errors within which a pair may be the truly largest
 BEHIND = 2.0  # standard errors that a group may lie further behind than measured
+_PAIRS = 64  # compared at a time, for the memory
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,14 @@ def maximum_of_worst(plan: GapPlan, tallies: Mapping[Key, Tally]) -> Maximum:
     return Maximum(-float(rates[worst]), centred[near].max(axis=0), floors, -drawn.min(axis=0))
 
 
+def _excesses(upper: FloatArray, floors: FloatArray) -> Iterator[FloatArray]:
+    """(pairs, draws) blocks of what is above the floor."""
+    return (upper - floors[start : start + _PAIRS] for start in range(0, len(floors), _PAIRS))
+
+
 def _exceeds(upper: FloatArray, floors: FloatArray, difference: float) -> float:
     """Largest one-sided p-value, over which pair is the truly largest, of a difference at least this large."""
-    beyond = max(int((upper - floor >= difference - 1e-12).sum()) for floor in floors)
+    beyond = max(int((excess >= difference - 1e-12).sum(axis=1).max()) for excess in _excesses(upper, floors))
     return (1 + beyond) / (len(upper) + 1)
 
 
@@ -192,8 +198,8 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
     value = a.value - b.value
     tail = 1 - (1 - confidence) / 2
     up, down = _exceeds(up_a, one_b, value), _exceeds(up_b, one_a, -value)
-    above = max(float(np.quantile(up_a - floor, tail)) for floor in one_b)
-    below = max(float(np.quantile(up_b - floor, tail)) for floor in one_a)
+    above = max(float(np.quantile(excess, tail, axis=1).max()) for excess in _excesses(up_a, one_b))
+    below = max(float(np.quantile(excess, tail, axis=1).max()) for excess in _excesses(up_b, one_a))
     drawn = (a.draws - b.draws)[defined]
     p_value = 1.0 if abs(value) < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
     low, high = value - max(above, 0.0), value + max(below, 0.0)

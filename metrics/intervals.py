@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -11,6 +13,7 @@ __all__ = ["newcombe", "newcombe_z", "two_sided_z", "wilson", "wilson_z"]
 FloatArray = npt.NDArray[np.float64]
 
 
+@lru_cache(maxsize=64)
 def two_sided_z(confidence: float) -> float:
     """The normal quantile of a two-sided interval, 1.96 at 0.95."""
     return float(stats.norm.isf((1 - confidence) / 2))
