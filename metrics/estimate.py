@@ -32,11 +32,11 @@ class Estimate:
         value: the estimate in its own unit (a share, or a difference of shares), ``None`` when undefined.
         n: the denominator: samples that the value rests on.
         reason: why ``value`` is ``None``.
-        stderr: standard error (bootstrap for gaps).
+        stderr: standard error (bootstrap for gaps); 0 where all draws agree: read the interval there.
         low: lower end of the interval.
         high: upper end of the interval.
         interval: the kind of interval, in words.
-        groups: for a worst group its name; for a gap the groups with the highest and the lowest rate.
+        groups: for a worst group its name; for a gap those of the highest and the lowest rate, none if all are equal.
         chance: the gap expected by chance, for gaps.
         class_name: the class (one-vs-rest) at which a multi-class gap is largest.
         rate: the rate that decides an equalized odds difference, ``"tpr"`` or ``"fpr"``.

@@ -109,7 +109,7 @@ class GapPlan:
         return Estimate(
             float(value),
             self.samples(bundle),
-            groups=(self.counts.groups[high], self.counts.groups[low]),
+            groups=(self.counts.groups[high], self.counts.groups[low]) if high != low else (),
             class_name=self.counts.classes[key[1]] if named and key[1] is not None else None,
             rate=key[0] if len(bundle) > 1 else None,
         )

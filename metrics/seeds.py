@@ -1,6 +1,8 @@
 """Training seeds: several trainings of one method, judged on the same samples, as one row.
 
-Each interval here is over trainings: what another seed would have given. It says nothing about other samples.
+Each interval here is over trainings: what another seed would have given. It says nothing about other samples. To
+compare the trained weights of two methods on other samples, stack all seeds' answers and give ``count_pair`` the
+document as the cluster.
 """
 
 from __future__ import annotations
@@ -212,12 +214,13 @@ def _gap(plans: list[GapPlan], metric: str, confidence: float) -> Estimate:
     best = bundles[int(np.argmax(values))]
     key = max(best, key=lambda one: float(gaps[one]))
     mean, eligible = averaged[key].mean(axis=0), np.flatnonzero(first.eligible[key])
+    extremes = int(mean.argmax()), int(mean.argmin())
     named = len(first.classes) > 1 and key[1] is not None
     estimate = Estimate(
         max(values),
         first.samples(best),
         interval="1 seed",
-        groups=tuple(first.counts.groups[eligible[int(pick)]] for pick in (mean.argmax(), mean.argmin())),
+        groups=tuple(first.counts.groups[eligible[pick]] for pick in extremes) if extremes[0] != extremes[1] else (),
         class_name=first.counts.classes[key[1]] if named and key[1] is not None else None,
         rate=key[0] if len(best) > 1 else None,
     )

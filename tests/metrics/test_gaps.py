@@ -199,3 +199,12 @@ def test_no_samples_at_all() -> None:
 def test_an_argument_out_of_range_is_refused(arguments: dict, message: str) -> None:
     with pytest.raises(GroupgapError, match=message):
         judge(count([0, 1], [0, 1], ["a", "b"]), **arguments)
+
+
+def test_a_gap_of_nothing_names_no_groups_and_still_has_an_interval() -> None:
+    found = judge(count([1, 0] * 100, [1, 0] * 100, ["a", "a", "b", "b"] * 50), positive=1, draws=50).eod
+    assert (found.value, found.groups, found.low) == (0.0, (), 0.0)
+    assert found.high is not None
+    assert found.high > 0.05
+    assert found.chance is not None
+    assert found.chance.p_value == 1.0
