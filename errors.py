@@ -28,6 +28,15 @@ class MissingExtraError(GroupgapError):
         self.extra = extra
 
 
+def one_line(error: BaseException) -> str:
+    """The message as one printable line: names and paths are untrusted, and a terminal obeys control characters.
+
+    >>> one_line(GroupgapError("no such run: a\\x1b[2Jb\\nc"))
+    'no such run: a?[2Jb c'
+    """
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(error).split()))
+
+
 def one_line_for_mistakes() -> None:
     """Let an uncaught :class:`GroupgapError` end the interpreter with one line and status 2, whoever's command it runs.
 
@@ -42,7 +51,7 @@ def one_line_for_mistakes() -> None:
         if not isinstance(error, GroupgapError):
             shown_before(kind, error, traceback)
             return
-        print(f"groupgap: error: {error}", file=sys.stderr)
+        print(f"groupgap: error: {one_line(error)}", file=sys.stderr)
         raise SystemExit(2)
 
     show.of_groupgap = True  # type: ignore[attr-defined]
