@@ -91,6 +91,8 @@ def coverage_grid(quick: bool) -> Iterable[tuple[str, World, int]]:
     for groups, n, base, gap, overlap, kind in cells:
         name = f"{groups} groups x {n}, base {base}, gap {gap}, overlap {overlap}, {kind}"
         yield name, world(groups, base, gap, overlap, kind), n
+    for groups, n, gap in [(13, 70, 0.0)] if quick else product((2, 5, 13), (70, 1000), (0.0, 0.05)):
+        yield f"{groups} groups x {n}, TPR .98, gap {gap}", world(groups, 0.5, gap, 0, "one", 0.98, 0.02 + gap), n
 
 
 def coverage_table(quick: bool, runs: int, rng: np.random.Generator) -> tuple[list[str], int]:

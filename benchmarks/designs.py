@@ -82,7 +82,9 @@ def shape(name: str, groups: int) -> FloatArray:
     return off
 
 
-def world(groups: int, base: float, gap: float, overlap: float, kind: str = "one") -> World:
+def world(
+    groups: int, base: float, gap: float, overlap: float, kind: str = "one", tpr: float = 0.85, fpr: float = 0.4
+) -> World:
     """A world where TPR and FPR fall by ``gap`` along ``shape``; neighbours share ``overlap`` of their members."""
     alone = np.eye(groups, dtype=np.bool_)
     both = alone | np.roll(alone, 1, axis=1)
@@ -93,7 +95,7 @@ def world(groups: int, base: float, gap: float, overlap: float, kind: str = "one
         patterns = np.concatenate([alone, both])
         weights = np.concatenate([np.full(groups, 1 - overlap), np.full(groups, overlap / 2)])
         place = np.concatenate([off, pair])
-    return World(patterns, weights / weights.sum(), np.full(len(place), base), 0.85 - gap * place, 0.4 - gap * place)
+    return World(patterns, weights / weights.sum(), np.full(len(place), base), tpr - gap * place, fpr - gap * place)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,12 @@ def test_intervals_cover(groups: int, n: int, base: float, gap: float, overlap: 
         assert coverage.covers(hits, defined), (metric, hits, defined)
 
 
+def test_the_worst_of_many_tied_groups_near_1_is_covered() -> None:
+    world = designs.world(13, 0.5, 0.0, 0.0, "one", 0.99, 0.01)
+    hits, defined = coverage.coverage_case(world, 70, 200, np.random.default_rng(1))["worst_group"]
+    assert coverage.covers(hits, defined)
+
+
 @pytest.mark.parametrize(
     ("name", "n"),
     [
