@@ -1,0 +1,224 @@
+"""``adapter_config.json`` as data: the fields that decide what the tensors must be, with their types checked.
+
+PEFT imports modules that a configuration names (``auto_mapping``, ``megatron_core``) and opens paths that it names; we
+do neither, and refuse a configuration that names code outside the libraries that PEFT itself trusts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import GroupgapError
+from .safe_json import read_json_object
+from .tensors import inside
+
+CONFIG = "adapter_config.json"
+# what PEFT's own import allowlist has (peft/auto.py), and timm, whose models it also wraps
+TRUSTED_LIBRARIES = ("transformers", "timm", "torch", "diffusers", "peft")
+PROMPT_METHODS = frozenset(
+    {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT", "CARTRIDGE"}
+)
+# PEFT's tuners with merge_and_unload, as PEFT 0.21 has them; the tests hold this against PEFT
+MERGEABLE = frozenset(
+    {
+        "LORA", "ADALORA", "BOFT", "IA3", "LOHA", "LOKR", "OFT", "LN_TUNING", "VERA", "FOURIERFT", "HRA", "VBLORA",
+        "MISS", "RANDLORA", "ROAD", "TRAINABLE_TOKENS", "SHIRA", "C3A", "WAVEFT", "DELORA", "GRALORA",
+    }
+)  # fmt: skip
+LORA_INITS_OF_THE_ADAPTER_ALONE = ("gaussian", "eva", "orthogonal", "mica", "lora_ga", "true", "false")
+MAX_RANK = 1 << 16
+MAX_NAMES = 100_000
+MAX_NAME = 1_000
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What an adapter says of itself.
+
+    Attributes:
+        peft_type: PEFT's name of the method, upper case.
+        task_type: e.g. ``"SEQ_CLS"``; None where it names none.
+        base: ``base_model_name_or_path``; None where it names none (timm models).
+        base_revision: the base's revision it was trained on.
+        rank: ``r``; None for methods without one.
+        alpha: ``lora_alpha`` (or the method's ``alpha``).
+        target_modules: names or one regular expression or ``"all-linear"``.
+        exclude_modules: as ``target_modules``.
+        feedforward_modules: IA3's, as ``target_modules``.
+        layers_to_transform: layer numbers; None where all.
+        layers_pattern: names of the module list that is meant.
+        rank_pattern: rank by pattern of module names.
+        alpha_pattern: alpha by pattern of module names.
+        modules_to_save: names of modules that are saved whole.
+        bias: ``none``, ``all`` or ``lora_only``.
+        flags: every other field that is switched on (not None, False, empty), by name.
+    """
+
+    peft_type: str
+    task_type: str | None = None
+    base: str | None = None
+    base_revision: str | None = None
+    rank: int | None = None
+    alpha: float | None = None
+    target_modules: tuple[str, ...] | str | None = None
+    exclude_modules: tuple[str, ...] | str | None = None
+    feedforward_modules: tuple[str, ...] | str | None = None
+    layers_to_transform: tuple[int, ...] | None = None
+    layers_pattern: tuple[str, ...] = ()
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    modules_to_save: tuple[str, ...] = ()
+    bias: str = "none"
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """The variant's method as a roster spells it: ``lora``, ``dora``, ``rslora``, ``ia3``, ..."""
+        if self.peft_type == "LORA":
+            return "dora" if self.flags.get("use_dora") else "rslora" if self.flags.get("use_rslora") else "lora"
+        return self.peft_type.lower()
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the method learns inputs instead of weights."""
+        return self.peft_type in PROMPT_METHODS
+
+
+_READ = (
+    "peft_type", "task_type", "base_model_name_or_path", "revision", "r", "lora_alpha", "alpha", "target_modules",
+    "exclude_modules", "feedforward_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern",
+    "modules_to_save", "bias",
+)  # fmt: skip
+
+
+class _Fields:
+    """A configuration's fields, each asked for by name and type."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        self._path, self._values = path, values
+
+    def wrong(self, name: str, expected: str) -> GroupgapError:
+        value = self._values.get(name)
+        return GroupgapError(f"{self._path}: expected {name!r} to be {expected}, got {value!r:.60}")
+
+    def text(self, name: str) -> str | None:
+        value = self._values.get(name)
+        if value is not None and (not isinstance(value, str) or len(value) > MAX_NAME):
+            raise self.wrong(name, f"a string of at most {MAX_NAME} characters")
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self._values.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise self.wrong(name, "a number")
+        if value is not None and not 0 < abs(value) < 1e9:
+            raise self.wrong(name, "a number between 0 and 1e9")
+        return value
+
+    def rank(self, name: str = "r") -> int | None:
+        value = self._values.get(name)
+        if value is not None and (type(value) is not int or not 0 <= value <= MAX_RANK):
+            raise self.wrong(name, f"a whole number of 1 to {MAX_RANK}")
+        return value
+
+    def names(self, name: str) -> tuple[str, ...]:
+        value = self._values.get(name) or []
+        value = [value] if isinstance(value, str) else value
+        whole = isinstance(value, list) and len(value) <= MAX_NAMES
+        if not whole or not all(isinstance(item, str) and 0 < len(item) <= MAX_NAME for item in value):
+            raise self.wrong(name, "a list of names")
+        return tuple(value)
+
+    def names_or_pattern(self, name: str) -> tuple[str, ...] | str | None:
+        value = self._values.get(name)
+        if value is None or value == []:
+            return None
+        return self.text(name) if isinstance(value, str) else self.names(name)
+
+    def layers(self, name: str) -> tuple[int, ...] | None:
+        value = self._values.get(name)
+        value = [value] if type(value) is int else value
+        if not value:
+            return None
+        if not isinstance(value, list) or len(value) > MAX_NAMES or not all(type(item) is int for item in value):
+            raise self.wrong(name, "a list of layer numbers")
+        return tuple(value)
+
+    def pattern(self, name: str) -> dict[str, Any]:
+        value = self._values.get(name) or {}
+        if not isinstance(value, dict) or len(value) > MAX_NAMES:
+            raise self.wrong(name, "an object of patterns and numbers")
+        for key, item in value.items():
+            number = isinstance(item, int | float) and not isinstance(item, bool) and 0 < item <= 1e9
+            if not number or len(key) > MAX_NAME or (name == "rank_pattern" and not isinstance(item, int)):
+                raise self.wrong(name, "an object of patterns and positive numbers")
+        return value
+
+
+def read_adapter_config(folder: Path) -> AdapterConfig:
+    """Read and check ``adapter_config.json`` of a folder.
+
+    Raises:
+        GroupgapError: absent, not JSON, a field of another type, a method without a name, or a name that is code.
+    """
+    path = inside(folder, CONFIG)
+    values = read_json_object(path)
+    fields = _Fields(path, values)
+    kind = fields.text("peft_type")
+    if not kind or not kind.replace("_", "").isalnum():
+        raise fields.wrong("peft_type", "the name of a PEFT method, e.g. 'LORA'")
+    _refuse_code(path, values)
+    adaptive = kind.upper() == "ADALORA"  # its rank_pattern holds masks, its rank is init_r
+    return AdapterConfig(
+        peft_type=kind.upper(),
+        task_type=fields.text("task_type"),
+        base=fields.text("base_model_name_or_path") or None,
+        base_revision=fields.text("revision"),
+        rank=fields.rank("init_r" if adaptive else "r"),
+        alpha=fields.number("lora_alpha") if "lora_alpha" in values else fields.number("alpha"),
+        target_modules=fields.names_or_pattern("target_modules"),
+        exclude_modules=fields.names_or_pattern("exclude_modules"),
+        feedforward_modules=fields.names_or_pattern("feedforward_modules"),
+        layers_to_transform=fields.layers("layers_to_transform"),
+        layers_pattern=fields.names("layers_pattern"),
+        rank_pattern={} if adaptive else fields.pattern("rank_pattern"),
+        alpha_pattern=fields.pattern("alpha_pattern"),
+        modules_to_save=fields.names("modules_to_save"),
+        bias=fields.text("bias") or "none",
+        flags={name: value for name, value in values.items() if name not in _READ and value},
+    )
+
+
+def _refuse_code(path: Path, values: Mapping[str, Any]) -> None:
+    """Refuse what PEFT or transformers would import, run or unpickle on the configuration's word."""
+    reason = _code(values)
+    if reason:
+        raise GroupgapError(f"{path}: {reason}: this can run code and is refused; ask its author for a plain adapter")
+
+
+def _code(values: Mapping[str, Any]) -> str | None:
+    mapping = values.get("auto_mapping") or {}
+    if not isinstance(mapping, dict):
+        return f"auto_mapping is {mapping!r:.60}"
+    library = mapping.get("parent_library")
+    named = f"auto_mapping names the module {library!r:.80}"
+    if library is not None and not isinstance(library, str):
+        return named
+    if isinstance(library, str) and (
+        library.split(".")[0] not in TRUSTED_LIBRARIES or not all(part.isidentifier() for part in library.split("."))
+    ):
+        return named
+    if mapping.get("auto_map") or values.get("auto_map"):
+        return "auto_map names classes of its own"
+    if values.get("megatron_config") or values.get("megatron_core") not in (None, "megatron.core"):
+        return f"megatron_core names the module {values.get('megatron_core')!r:.80}"
+    tokenizer = values.get("tokenizer_kwargs")
+    if values.get("trust_remote_code") or (isinstance(tokenizer, dict) and tokenizer.get("trust_remote_code")):
+        return "trust_remote_code is set"
+    for name in ("_custom_modules", "custom_modules", "prompt_tuning_init_state_dict_path"):
+        if values.get(name):
+            return f"{name} is set"
+    return None
