@@ -245,14 +245,14 @@ class Reference:
         except (ValueError, RuntimeError, KeyError, TypeError, OSError, ImportError) as error:
             reason = " ".join(str(error).split())[:300]
             raise GroupgapError(f"variant {name}: transformers and peft cannot load {folder}: {reason}") from error
-        return _answers(model, asks, self._device)
+        return answer_probes(model, asks, self._device)
 
     def _with_adapter(self, model: Any, folder: Path, asks: Sequence[Ask]) -> list[list[float]]:
         from peft import PeftModel
 
         self._model = None  # peft changes the model in place: it is the base again only when it is unloaded
         wrapped = PeftModel.from_pretrained(model, str(folder), torch_device=self._device)
-        answers = _answers(wrapped, asks, self._device)
+        answers = answer_probes(wrapped, asks, self._device)
         self._model = wrapped.unload()
         return answers
 
@@ -270,7 +270,14 @@ class Reference:
         return model.to(self._device).eval()
 
 
-def _answers(model: Any, asks: Sequence[Ask], device: str) -> list[list[float]]:
+def answer_probes(model: Any, asks: Sequence[Ask], device: str) -> list[list[float]]:
+    """The log-probabilities of a transformers model, (prompts, ids), one prompt at a time.
+
+    Args:
+        model: a causal language model of transformers, with or without peft.
+        asks: the probes.
+        device: where it lies.
+    """
     import torch
 
     model.eval()
