@@ -25,7 +25,7 @@ __all__ = ["MINIMAL_DETECTABLE", "Comparison", "Difference", "compare"]
 
 FloatArray = npt.NDArray[np.float64]
 
-NULL_RATE = "where A and B disagree, either is as likely to be the one counted: the two {rate}s{where} are equal"
+NULL_RATE = "where A and B disagree, either is as likely to be the one counted: {rate}{where} is equal in both"
 NULL_GAP = "the true {metric} of A equals the true {metric} of B"
 WORDS = {
     "accuracy": "accuracy",
@@ -341,7 +341,7 @@ def cluster_difference(
     if number < 2:
         return value, 1.0, -1.0, 1.0
     squares = float((amounts[used] * (sums - value * sizes)[used] ** 2).sum())
-    floor = 1.0 / total  # never of width 0: one answer more or less
+    floor = 1.0 / number  # never of width 0: one cluster more or less, however often its samples are repeated
     stderr = max(float(np.sqrt(squares * number / (number - 1))) / total, floor)
     half = float(stats.t.isf((1 - confidence) / 2, number - 1)) * stderr
     return value, stderr, max(-1.0, value - half), min(1.0, value + half)

@@ -32,7 +32,7 @@ class SeedDifference:
 
     Attributes:
         estimate: mean of the per-seed differences, with its t interval.
-        p_value: two-sided, ``None`` with fewer than two seeds or when all differences are the same.
+        p_value: two-sided, ``None`` with fewer than two seeds.
         null: the null hypothesis in words.
         differences: the per-seed differences.
     """
@@ -48,7 +48,8 @@ def mean_over_seeds(values: Sequence[float | None], n: int, confidence: float = 
 
     Args:
         values: one value for each seed; a single undefined one makes the mean undefined.
-        n: samples that each value rests on.
+        n: samples that each value rests on: a share moves in steps of 1 / n, and seeds that agree by chance are taken
+            to differ by one step in one seed, so that no interval has width 0.
         confidence: of the interval.
 
     Returns:
@@ -70,10 +71,15 @@ def mean_over_seeds(values: Sequence[float | None], n: int, confidence: float = 
     numbers = np.asarray(defined, dtype=np.float64)
     if len(numbers) == 1:
         return Estimate(float(numbers[0]), n, interval="1 seed")
-    stderr = float(numbers.std(ddof=1) / np.sqrt(len(numbers)))
+    stderr = max(float(numbers.std(ddof=1) / np.sqrt(len(numbers))), _one_step(n, len(numbers)))
     half = float(stats.t.isf((1 - confidence) / 2, len(numbers) - 1)) * stderr
     mean = float(numbers.mean())
     return Estimate(mean, n, None, stderr, mean - half, mean + half, f"t over {len(numbers)} seeds")
+
+
+def _one_step(n: int, seeds: int) -> float:
+    """Standard error of the mean of shares that agree in all seeds but one, which has one of n samples more."""
+    return 1.0 / (max(n, 1) * seeds)
 
 
 def paired_over_seeds(
@@ -84,7 +90,7 @@ def paired_over_seeds(
     Args:
         first: one value for each seed.
         second: the same seeds, in the same order.
-        n: samples that each value rests on.
+        n: samples that each value rests on, as for :func:`mean_over_seeds`.
         rate: name of the rate, for the null hypothesis.
         confidence: of the interval.
 
@@ -104,7 +110,7 @@ def paired_over_seeds(
     estimate = mean_over_seeds(differences, n, confidence)
     null = f"over trainings with other seeds, the mean {rate} of both methods is equal (on these samples)"
     p_value = None
-    if estimate.stderr is not None and estimate.stderr > 0 and estimate.value is not None:
+    if estimate.stderr is not None and estimate.value is not None:
         p_value = float(2 * stats.t.sf(abs(estimate.value) / estimate.stderr, len(differences) - 1))
     return SeedDifference(estimate, p_value, null, differences)
 
@@ -171,11 +177,15 @@ def _rates(plans: list[GapPlan], key: Key) -> FloatArray:
     return np.stack([plan.tallies[key].rates[plan.eligible[key]] for plan in plans])
 
 
-def _half_width(values: FloatArray, comparisons: int, confidence: float) -> FloatArray:
-    """Half the width of a t interval over the first axis, Bonferroni over ``comparisons``."""
+def _half_width(values: FloatArray, steps: FloatArray, comparisons: int, confidence: float) -> FloatArray:
+    """Half the width of a t interval over the first axis, Bonferroni over ``comparisons``.
+
+    A value that happens to be the same in all seeds is taken to differ by one of its ``steps`` in one seed: among many
+    pairs of small groups some agree by chance, and a width of 0 would call them certain.
+    """
     count = len(values)
     t = float(stats.t.isf((1 - confidence) / 2 / comparisons, count - 1))
-    errors = values.std(axis=0, ddof=1) / np.sqrt(count)
+    errors = np.maximum(values.std(axis=0, ddof=1) / np.sqrt(count), steps / count)
     return np.asarray(t * errors)
 
 
@@ -197,7 +207,7 @@ def _worst(plans: list[GapPlan], confidence: float) -> Estimate:
     )
     if len(plans) == 1:
         return value
-    half = _half_width(rates, len(mean), confidence)
+    half = _half_width(rates, _steps(plans[0], key), len(mean), confidence)
     low, high = float((mean - half).min()), float((mean + half).min())
     return replace(value, low=max(0.0, low), high=min(1.0, high), interval=f"simultaneous t over {len(plans)} seeds")
 
@@ -227,16 +237,22 @@ def _gap(plans: list[GapPlan], metric: str, confidence: float) -> Estimate:
     if len(plans) == 1:
         return estimate
     pairs = sum(rates.shape[1] * (rates.shape[1] - 1) // 2 for rates in averaged.values())
-    bounds = {key: _pair_bounds(rates, pairs, confidence) for key, rates in averaged.items()}
+    bounds = {key: _pair_bounds(rates, _steps(first, key), pairs, confidence) for key, rates in averaged.items()}
     ends = [combine(metric, [np.array(bounds[key]) for key in bundle]) for bundle in bundles]
     low, high = (float(max(end[side] for end in ends)) for side in (0, 1))
     return replace(estimate, low=low, high=min(1.0, high), interval=f"simultaneous t over {len(plans)} seeds")
 
 
-def _pair_bounds(rates: FloatArray, comparisons: int, confidence: float) -> tuple[float, float]:
+def _steps(plan: GapPlan, key: Key) -> FloatArray:
+    """(E,) the smallest change of each eligible group's rate: one sample."""
+    return np.asarray(1.0 / np.maximum(plan.tallies[key].totals[plan.eligible[key]], 1))
+
+
+def _pair_bounds(rates: FloatArray, steps: FloatArray, comparisons: int, confidence: float) -> tuple[float, float]:
     """Largest lower (floored at 0) and largest upper bound of any absolute difference of two groups."""
     pairs = list(combinations(range(rates.shape[1]), 2))
     differences = np.stack([rates[:, one] - rates[:, other] for one, other in pairs], axis=1)
     mean = np.abs(differences.mean(axis=0))
-    half = _half_width(differences, comparisons, confidence)
+    both = np.array([np.hypot(steps[one], steps[other]) for one, other in pairs])
+    half = _half_width(differences, both, comparisons, confidence)
     return max(0.0, float((mean - half).max())), float((mean + half).max())

@@ -42,7 +42,26 @@ def test_the_paired_t_test_is_scipy_s() -> None:
     assert found.p_value == pytest.approx(stats.ttest_rel(first, second).pvalue)
     assert "accuracy" in found.null
     assert paired_over_seeds([0.5], [0.4], 10).p_value is None
-    assert paired_over_seeds([0.5, 0.6], [0.5, 0.6], 10).p_value is None
+
+
+def test_differences_that_agree_in_all_seeds_are_not_certain() -> None:
+    """By floating point the differences of .82 - .80 and .84 - .82 differ by 1e-16: without a floor, p = 1e-15."""
+    found = paired_over_seeds([0.82, 0.84], [0.80, 0.82], 100)
+    assert found.estimate.stderr == pytest.approx(1 / 200)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(0.02 * 200, 1))
+    assert found.estimate.low < 0 < found.estimate.high
+    assert paired_over_seeds([0.5, 0.6], [0.5, 0.6], 10).p_value == 1
+    same = mean_over_seeds([0.8, 0.8], 50)
+    assert same.low < 0.8 < same.high
+
+
+@pytest.mark.parametrize(("seeds", "n", "noise"), [(2, 30, 1.0), (2, 100, 7.0), (3, 30, 3.0), (5, 100, 2.0)])
+def test_the_paired_t_test_holds_its_level_on_shares(seeds: int, n: int, noise: float) -> None:
+    """Without the floor it rejects 12% of true nulls at two seeds, 30 samples and one answer of noise."""
+    rng = np.random.default_rng(4)
+    differences = np.rint(rng.normal(0, noise, (600, seeds))) / n
+    rejected = sum(paired_over_seeds(row.tolist(), [0.0] * seeds, n).p_value < 0.05 for row in differences)
+    assert stats.binomtest(rejected, 600).proportion_ci(0.999).low <= 0.05
 
 
 def test_a_gap_is_that_of_the_averaged_rates() -> None:
@@ -55,6 +74,19 @@ def test_a_gap_is_that_of_the_averaged_rates() -> None:
     for metric in ("accuracy_spread", "dpd", "eopp", "eod", "eod_mean", "worst_group", "accuracy"):
         one = found[metric]
         assert one.low <= one.value <= one.high
+
+
+@pytest.mark.parametrize(("groups", "n", "seeds"), [(8, 40, 2), (5, 100, 2), (8, 40, 3)])
+def test_groups_that_agree_by_chance_in_all_seeds_make_no_gap(groups: int, n: int, seeds: int) -> None:
+    """Without the floor 92%, 29% and 15% of these intervals left out the true 0."""
+    rng = np.random.default_rng(0)
+    labels, group = np.ones(groups * n, dtype=int), np.repeat([f"g{index}" for index in range(groups)], n)
+    missed = 0
+    for _ in range(60):
+        answers = [(rng.random(groups * n) < 0.8).astype(int) for _ in range(seeds)]
+        found = pool_seeds([count(labels, one, group, classes=["no", "yes"]) for one in answers], 1)
+        missed += found["accuracy_spread"].low > 0
+    assert stats.binomtest(missed, 60).proportion_ci(0.999).low <= 0.05
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.15])
