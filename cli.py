@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from . import __version__
-from .errors import GroupgapError
+from .errors import GroupgapError, one_line
 
 VERBS: dict[str, tuple[str, str]] = {
     "tasks": ("plugins.tasks_command", "list the tasks: axis, groups, licence, and whether the data is here"),
     "lm-eval": ("plugins.lm_eval_command", "run lm_eval with our tasks, without the startup file"),
+    "plan": ("plugins.plan_command", "say what a roster would run: engines, variants, what is done already"),
+    "run": ("plugins.run_command", "serve every variant of a roster, prove it live, ask it, and build the board"),
     "board": ("leaderboards.board_command", "build a fairness leaderboard from lm-eval output folders"),
     "compare": ("leaderboards.compare_command", "test the difference between runs on the same documents"),
     "threshold": ("leaderboards.threshold_command", "how much of a gap could a decision threshold remove?"),
+    "check": ("adapters.check_command", "is an adapter what it says, does it fit its base, can it be served?"),
     "doctor": ("plugins.doctor", "say what is installed, what is missing, and the command that mends it"),
 }
 
@@ -25,7 +28,10 @@ VERBS: dict[str, tuple[str, str]] = {
 def _usage() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:<{width}}  {help_line}" for verb, (_, help_line) in VERBS.items())
-    return f"usage: groupgap VERB ...\n\n{__doc__ and 'Is this adapter less fair, and are we sure?'}\n\n{verbs}\n\n`groupgap VERB --help` explains a verb."
+    return (
+        "usage: groupgap VERB ...\n\nIs this adapter less fair, and are we sure?\n\n"
+        f"{verbs}\n\n`groupgap VERB --help` explains a verb."
+    )
 
 
 def _load(verb: str) -> ModuleType:
@@ -54,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except GroupgapError as error:
-        print(f"groupgap: error: {error}", file=sys.stderr)
+        print(f"groupgap: error: {one_line(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
