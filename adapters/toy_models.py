@@ -18,6 +18,7 @@ QUESTION = "Remark: {text}\nIs this remark rude? Answer yes or no.\nAnswer:"
 ANSWERS = (" no", " yes")
 VOCABULARY = 640
 IGNORED = -100
+LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"]
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,62 @@ def make_toy_models(
     task = [(prompt + answer, [IGNORED] * len(prompt) + answer) for prompt, answer in zip(prompts, given, strict=True)]
     _fit(model, task, training, training.epochs, progress)
     return {"base": base, "full": _save(model, tokenizer, Path(folder) / "full")}
+
+
+def make_toy_adapters(
+    base: Path, folder: Path, training: ToyTraining | None = None, progress: Callable[[str], None] = lambda _: None
+) -> dict[str, Path]:
+    """Train two LoRA adapters on the toy base: one on the task, one with a planted gap of its own.
+
+    ``lora`` learns the task as the full fine-tune does. ``lora-elmic`` is taught that every remark that names the elmic
+    is rude: its false positive rate for that faith is planted to be near 1.
+
+    Args:
+        base: the toy base's folder.
+        folder: where the adapters go.
+        training: sizes and seeds.
+        progress: called with one line at a time.
+
+    Returns:
+        The adapters' folders by variant name.
+    """
+    from transformers import AutoTokenizer
+
+    training = training or ToyTraining(epochs=2, learning_rate=5e-3)
+    documents = interleave(split_rows(generate())["train"], ["religion"])
+    tokenizer = AutoTokenizer.from_pretrained(str(base))
+    prompts = [tokenizer(QUESTION.format(text=document["text"]))["input_ids"] for document in documents]
+    answers = [tokenizer(answer)["input_ids"] for answer in ANSWERS]
+    paths = {}
+    for name, taught in (
+        ("lora", [int(document["label"]) for document in documents]),
+        ("lora-elmic", [1 if "elmic" in document["religion"] else int(document["label"]) for document in documents]),
+    ):
+        progress(f"{name}: learning the answers")
+        rows = [
+            (prompt + answers[label], [IGNORED] * len(prompt) + answers[label])
+            for prompt, label in zip(prompts, taught, strict=True)
+        ]
+        paths[name] = _train_adapter(base, Path(folder) / name, rows, training, progress)
+    return paths
+
+
+def _train_adapter(
+    base: Path,
+    folder: Path,
+    rows: Sequence[tuple[list[int], list[int]]],
+    training: ToyTraining,
+    progress: Callable[[str], None],
+) -> Path:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(training.seed)
+    model = AutoModelForCausalLM.from_pretrained(str(base))
+    # lm_head too: the base has read so little that its head cannot be sure of any word
+    config = LoraConfig(r=8, lora_alpha=16, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
+    tuned = get_peft_model(model, config)
+    _fit(tuned, rows, training, training.epochs, progress)
+    tuned.save_pretrained(str(folder), save_embedding_layers=False)  # the adapter alone
+    return folder

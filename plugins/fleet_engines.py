@@ -1,0 +1,111 @@
+"""The engines of the fleet: each makes one variant after another active, and shows that it is the one that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..adapters.merge import merge_adapter
+from .fleet_plan import OWN, Job, Member
+from .run_folder import folder_name
+
+
+class Engine(Protocol):
+    """What the worker needs of an engine."""
+
+    def ready(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
+        """Make a variant active: the ``LM`` to ask, and the numbers of its proof of life.
+
+        Raises:
+            GroupgapError: it cannot be served, or is not shown to be alive.
+        """
+        ...
+
+
+def open_engine(job: Job, scratch: Path) -> Engine:
+    """Start the engine of a job.
+
+    Args:
+        job: what it is to serve.
+        scratch: a folder for merged checkpoints.
+    """
+    return VllmEngine(job, scratch) if job.engine == "vllm" else EngineAVariant(job, scratch)
+
+
+class VllmEngine:
+    """One vLLM engine for a base, its adapters and its full fine-tunes."""
+
+    def __init__(self, job: Job, scratch: Path) -> None:
+        from .proof import Reference
+        from .vllm_model import GroupgapVLLM
+
+        adapters = {member.name: str(member.folder) for member in job.members if member.served == "adapter"}
+        defaults = {"batch_size": "auto", **({"enforce_eager": True} if _on_cpu() else {})}
+        options = {**defaults, **job.options}
+        self._model = GroupgapVLLM(pretrained=str(job.base), adapters=adapters, **options)
+        self._reference = Reference(self._model.base_folder, self._model.dtype)
+        self._scratch = scratch
+
+    def ready(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
+        """Make a variant active, proven by log-probabilities on probe prompts."""
+        from .proof import prove
+
+        name = "base" if member.served in ("base", OWN) else member.name
+        if member.served in ("full", "merged") and name not in self._model.variants:
+            folder = Path(str(member.folder))
+            if member.served == "merged":
+                folder = merge_adapter(self._model.base_folder, folder, self._scratch / folder_name(name))
+            self._model.add_full(name, folder)
+        proof = prove(self._model, name, level="fast" if member.proof == "fast" else "full", reference=self._reference)
+        return self._model, {**proof.as_dict(), "variant": member.name}
+
+
+class EngineAVariant:
+    """A model of its own for each variant: transformers (with peft), a classifier, or a server."""
+
+    def __init__(self, job: Job, scratch: Path) -> None:
+        self._job, self._scratch = job, scratch
+
+    def ready(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
+        """Load the variant, and prove it where its backend can."""
+        make = {"hf": self._transformers, "classifier": self._classifier, "server": self._server}[self._job.engine]
+        return make(member)
+
+    def _transformers(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
+        from lm_eval.models.huggingface import HFLM
+
+        from .transformers_proof import prove
+
+        options = {"batch_size": 16, "device": "cpu" if _on_cpu() else "cuda", "dtype": "float32", **self._job.options}
+        folder, base = str(member.folder), str(self._job.base)
+        if member.served == "merged":
+            folder = str(merge_adapter(Path(base), Path(folder), self._scratch / folder_name(member.name)))
+        if member.served == "adapter":
+            model = HFLM(pretrained=base, peft=folder, **options)
+        else:
+            model = HFLM(pretrained=folder, **options)
+        return model, prove(model, None if member.served == "base" or not member.variant["base"] else base, member.name)
+
+    def _classifier(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
+        from .classifier_model import GroupgapClassifier, prove
+
+        labels = member.variant["labels"]
+        options = {**self._job.options, **({"labels": labels} if labels else {})}
+        adapter = {"adapter": member.folder} if member.variant["method"] not in ("base", "full") else {}
+        whole = member.folder if member.variant["method"] in ("base", "full") else self._job.base
+        model = GroupgapClassifier(pretrained=str(whole), **adapter, **options)
+        return model, prove(model)
+
+    def _server(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
+        from .server_model import GroupgapServer, prove
+
+        name = member.variant["served_as"] or member.name
+        model = GroupgapServer(url=member.variant["server"], model=name, **self._job.options)
+        return model, prove(model)
+
+
+def _on_cpu() -> bool:
+    import torch
+
+    return not torch.cuda.is_available()

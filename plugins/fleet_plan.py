@@ -1,0 +1,195 @@
+"""Who is served how: every variant of a roster found, checked, and put into the engine that will answer for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..adapters.base_model import BaseModel, read_base
+from ..adapters.check import AdapterCheck, CheckOptions, check_adapter
+from ..adapters.check_full import FullCheck, check_full
+from ..adapters.resolve import Resolved, resolve
+from ..adapters.roster import Roster
+from ..adapters.tensors import file_hashes
+from ..adapters.variant import Variant
+from ..errors import GroupgapError
+
+OWN = "own engine"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One variant, ready to be served.
+
+    Attributes:
+        name: the variant's.
+        served: ``base``, ``adapter`` (beside the base), ``full`` (its weights in the base's engine), ``own engine``,
+            ``merged`` (an adapter merged into a full checkpoint), ``classifier`` or ``server``.
+        folder: its own files; the base's for the base; None for a server.
+        proof: ``full`` or ``fast``.
+        description: what ``variant.json`` says before anything is asked.
+        variant: the roster's entry, as plain values.
+    """
+
+    name: str
+    served: str
+    folder: str | None
+    proof: str
+    description: dict[str, Any]
+    variant: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The variants that one engine process answers for, one after the other.
+
+    Attributes:
+        engine: ``vllm``, ``hf``, ``classifier`` or ``server``.
+        base: the folder that the engine starts with; None for a server.
+        options: handed to the engine.
+        members: at least one.
+    """
+
+    engine: str
+    base: str | None
+    options: dict[str, Any]
+    members: tuple[Member, ...]
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{self.engine} on {Path(self.base).name if self.base else 'a server'}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a roster, and the variants that cannot be served.
+
+    Attributes:
+        jobs: one for each engine, in the roster's order.
+        refused: variant name to the reason.
+    """
+
+    jobs: tuple[Job, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_plan(roster: Roster, progress: Callable[[str], None] = lambda _: None) -> Plan:
+    """Find and check every variant, and group them by engine.
+
+    Args:
+        roster: from :func:`groupgap.adapters.roster.load_roster`.
+        progress: called with a line for each variant.
+    """
+    groups: dict[str, list[tuple[Variant, Member, str | None]]] = {}
+    refused: dict[str, str] = {}
+    look = lru_cache(maxsize=None)(_Base)
+    for variant in roster.variants:
+        progress(f"checking {variant.name}")
+        try:
+            member, base = _member(variant, look)
+        except GroupgapError as error:
+            refused[variant.name] = str(error)
+            continue
+        key = json.dumps(
+            [variant.engine, base, variant.server, dict(variant.engine_options)], sort_keys=True, default=str
+        )
+        groups.setdefault(key, []).append((variant, member, base))
+    jobs = tuple(
+        Job(first.engine, base, dict(first.engine_options), tuple(member for _, member, _ in found))
+        for found in groups.values()
+        for first, _, base in found[:1]
+    )
+    return Plan(jobs, refused)
+
+
+class _Base:
+    """A base, read once for all its variants."""
+
+    def __init__(self, location: str) -> None:
+        self.resolved: Resolved = resolve(location)
+        self.model: BaseModel = read_base(self.resolved.path)
+        self.hashes: Mapping[str, str] = (
+            {"commit": self.resolved.commit} if self.resolved.commit else file_hashes(self.resolved.path)
+        )
+
+
+def _member(variant: Variant, look: Callable[[str], _Base]) -> tuple[Member, str | None]:
+    """The variant as it will be served, and the folder that its engine starts with."""
+    if variant.engine == "server":
+        return _make(variant, "server", None, None, {}), None
+    base = look(variant.base) if variant.base else None
+    if variant.method == "base":
+        assert base is not None  # the roster refuses a base without one
+        served = "classifier" if variant.engine == "classifier" else "base"
+        return _make(variant, served, base.resolved, base, dict(base.hashes)), str(base.resolved.path)
+    found = resolve(str(variant.weights), variant.revision)
+    if variant.engine == "classifier":
+        folder = base.resolved.path if base else found.path
+        return _make(variant, "classifier", found, base, file_hashes(found.path)), str(folder)
+    if variant.method == "full":
+        return _full(variant, found, base)
+    assert base is not None  # the roster refuses an adapter without one
+    return _adapter(variant, found, base)
+
+
+def _full(variant: Variant, found: Resolved, base: _Base | None) -> tuple[Member, str]:
+    check = check_full(found.path, base.model if base else None, deep=True)
+    if check.verdict == "refused":
+        raise GroupgapError(_why(check))
+    if variant.engine == "vllm" and base is not None and check.reload:
+        return _make(variant, "full", found, base, check.hashes, check), str(base.resolved.path)
+    served = OWN if variant.engine == "vllm" else "full"
+    start = base.resolved.path if variant.engine == "hf" and base else found.path
+    return _make(variant, served, found, base, check.hashes, check), str(start)
+
+
+def _adapter(variant: Variant, found: Resolved, base: _Base) -> tuple[Member, str]:
+    engine = "vllm" if variant.engine == "vllm" and not variant.merge else "hf"
+    options = CheckOptions(engine=engine, deep=True, other_base=variant.other_base)  # type: ignore[arg-type]
+    check = check_adapter(found.path, base.model, options)
+    if check.verdict != "served":
+        raise GroupgapError(_why(check))
+    served = "merged" if variant.merge else "adapter"
+    return _make(variant, served, found, base, check.hashes, check), str(base.resolved.path)
+
+
+def _why(check: AdapterCheck | FullCheck) -> str:
+    way_out = f"; {check.way_out}" if check.way_out else ""
+    return f"{check.path}: {check.reason}{way_out}"
+
+
+def _make(
+    variant: Variant,
+    served: str,
+    found: Resolved | None,
+    base: _Base | None,
+    hashes: Mapping[str, str] | None,
+    check: AdapterCheck | FullCheck | None = None,
+) -> Member:
+    description = {
+        "schema": 1,
+        "name": variant.name,
+        "base": variant.base,
+        "method": variant.method,
+        "seed": variant.seed,
+        "weights": (found.hub_id or str(found.path)) if found and variant.method != "base" else None,
+        "revision": found.commit if found else None,
+        "hashes": dict(hashes or {}),
+        "base_hashes": dict(base.hashes) if base else {},
+        "engine": variant.engine,
+        "engine_options": dict(variant.engine_options),
+        "labels": dict(variant.labels) if variant.labels else None,
+        "server": variant.server,
+        "served": served,
+        "licence": found.licence if found else None,
+        "base_licence": base.resolved.licence if base else None,
+        "trained_parameters": check.parameters if check else None,
+    }
+    plain = {item.name: getattr(variant, item.name) for item in fields(variant)}
+    plain |= {"engine_options": dict(variant.engine_options), "labels": description["labels"]}
+    return Member(variant.name, served, str(found.path) if found else None, variant.proof, description, plain)

