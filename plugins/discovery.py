@@ -5,6 +5,7 @@ lm-eval 0.4 reads its built-in folder and ``include_path``, in this order, a lat
 same name; it asks no installed package for tasks. :func:`tasks_added` wraps the constructor of its ``TaskManager`` so
 that it reads ours between the two, which is also the order that lm-eval's ``lm_eval.tasks`` entry points are to have
 (its pull request #4015). Where lm-eval has these, nothing is wrapped: the entry point is declared in our metadata.
+:func:`models_added` enters our model backends into lm-eval's registry by name; lm-eval imports one only when asked.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 
 _MARK = "_groupgap_adds_tasks"
+# --model NAME of lm-eval -> the class behind it
+MODELS = {"groupgap-vllm": "groupgap.plugins.vllm_model:GroupgapVLLM"}
 
 
 def tasks_path() -> Path:
@@ -49,6 +52,27 @@ def add_tasks(module: ModuleType) -> bool:
     if not hasattr(constructor, _MARK):
         module.TaskManager.__init__ = _with_our_folder(constructor)
     return True
+
+
+@contextmanager
+def models_added(_module: ModuleType) -> Iterator[None]:
+    """Let ``lm_eval.models`` be executed, then make ``--model`` know our backends; raises nothing."""
+    yield
+    with suppress(Exception):
+        add_models()
+
+
+def add_models() -> None:
+    """Enter our backends into lm-eval's registry, unimported; names that it knows already stay as they are.
+
+    Only after lm-eval's own: it fills an empty registry by itself, and one with a name in it not any more.
+    """
+    import lm_eval.models  # noqa: F401
+    from lm_eval.api.registry import model_registry
+
+    for name, target in MODELS.items():
+        if name not in model_registry:
+            model_registry.register(name, target=target)
 
 
 def reads_entry_points(module: ModuleType) -> bool:

@@ -1,4 +1,4 @@
-"""``groupgap lm-eval ...``: lm-eval's own command line with our tasks, for those who switch the startup file off.
+"""``groupgap lm-eval ...``: lm-eval's own command line with our tasks and models, without the startup file.
 
 Every argument goes to lm-eval as it stands, ``--help`` too; the exit status is lm-eval's.
 """
@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
         import lm_eval.tasks.manager as manager
         from lm_eval.__main__ import cli_evaluate
 
-        from .discovery import add_tasks
+        from .discovery import add_models, add_tasks
 
         add_tasks(manager)
+        add_models()
     except (ImportError, AttributeError) as error:
         raise GroupgapError(f"lm-eval cannot be used ({error}): pip install 'lm_eval>=0.4.12,<0.5'") from error
     sys.argv = ["lm_eval", *args.arguments]

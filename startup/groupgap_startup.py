@@ -6,6 +6,7 @@ and runs that import inside a context manager of groupgap's, which is imported o
 
 * ``lm_eval.tasks.manager``: a bare ``lm_eval --tasks ...`` finds groupgap's tasks (lm-eval has no way of its own to
   find a plugin's tasks yet);
+* ``lm_eval.models``: ``--model`` knows groupgap's backends, which are imported only when one is named;
 * ``torchvision``: its wheel for CUDA can be imported beside a torch for CPU.
 
 Only the standard library is used, nothing is imported here that the interpreter has not imported already, and no error
@@ -31,6 +32,7 @@ OFF_SWITCH = "GROUPGAP_NO_STARTUP"
 # a module whose import is waited for -> the context manager ("module:function", called with it) around its execution
 HOOKS = {
     "lm_eval.tasks.manager": "groupgap.plugins.discovery:tasks_added",
+    "lm_eval.models": "groupgap.plugins.discovery:models_added",
     "torchvision": "groupgap.plugins.torchvision_guard:missing_operators_skipped",
 }
 

@@ -40,12 +40,18 @@ def distance(some: list[tuple[float, bool]], others: list[tuple[float, bool]]) -
     return max(abs(one[0] - other[0]) for one, other in zip(some, others, strict=True))
 
 
-def hf_scores(engine: Any, folder: Path, adapter: Path | None = None, requests: list[Any] | None = None) -> Any:
+def hf_scores(
+    folder: Path, adapter: Path | None = None, requests: list[Any] | None = None, max_length: int = 128
+) -> Any:
     """lm-eval's transformers backend, requests encoded by lm-eval itself: the oracle."""
     from lm_eval.models.huggingface import HFLM
 
     model = HFLM(
-        pretrained=str(folder), peft=str(adapter) if adapter else None, device="cpu", dtype="float32", max_length=128
+        pretrained=str(folder),
+        peft=str(adapter) if adapter else None,
+        device="cpu",
+        dtype="float32",
+        max_length=max_length,
     )
     return model.loglikelihood(requests or pairs(), disable_tqdm=True)
 
@@ -62,7 +68,7 @@ def well_after(engine: Any) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["base", "attention", "every", "head", "embedding"])
 def test_scores_are_those_of_transformers_and_peft(engine: Any, planted: Planted, name: str) -> None:
-    theirs = hf_scores(engine, planted.base, None if name == "base" else planted.adapter(name))
+    theirs = hf_scores(planted.base, None if name == "base" else planted.adapter(name))
     mine = ask(engine, name)
     assert distance(mine, theirs) <= TOLERANCE
     assert [greedy for _, greedy in mine] == [greedy for _, greedy in theirs]
@@ -79,7 +85,7 @@ def test_more_adapters_than_slots_take_turns(engine: Any) -> None:
 
 
 def test_the_base_is_the_base_beside_adapters_of_the_head(engine: Any, planted: Planted) -> None:
-    theirs = hf_scores(engine, planted.base)
+    theirs = hf_scores(planted.base)
     for name in ("head", "embedding", "every"):
         engine.use(name)
         assert distance(ask(engine, "base"), theirs) <= TOLERANCE
@@ -105,9 +111,7 @@ def test_choices_equal_in_the_words_of_lm_eval(engine: Any, planted: Planted) ->
         request("Answer:", " yes"),
         request("Answer:", " yes she"),
     ]
-    assert (
-        distance(ask(engine, "every", odd), hf_scores(engine, planted.base, planted.adapter("every"), odd)) <= TOLERANCE
-    )
+    assert distance(ask(engine, "every", odd), hf_scores(planted.base, planted.adapter("every"), odd)) <= TOLERANCE
 
 
 def test_a_context_of_spaces_is_no_context(engine: Any) -> None:
@@ -330,11 +334,11 @@ def full(engine: Any, planted: Planted) -> Path:
 
 
 def test_a_full_fine_tune_takes_the_bases_place_and_gives_it_back(engine: Any, planted: Planted, full: Path) -> None:
-    assert distance(ask(engine, "full"), hf_scores(engine, full)) <= TOLERANCE
-    theirs = hf_scores(engine, planted.base)
+    assert distance(ask(engine, "full"), hf_scores(full)) <= TOLERANCE
+    theirs = hf_scores(planted.base)
     assert distance(ask(engine, "base"), theirs) <= TOLERANCE
     assert distance(ask(engine, "full"), theirs) > 0.1
-    assert distance(ask(engine, "head"), hf_scores(engine, planted.base, planted.adapter("head"))) <= TOLERANCE
+    assert distance(ask(engine, "head"), hf_scores(planted.base, planted.adapter("head"))) <= TOLERANCE
 
 
 def test_no_stale_keys_after_a_reload(engine: Any, planted: Planted, full: Path) -> None:
