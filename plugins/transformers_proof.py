@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import GroupgapError
 from .choice_trie import Ask
-from .proof import FLOORS, IDS, PROBES, Reference, _answers as answer_probes, largest_difference
+from .proof import FLOORS, IDS, PROBES, Reference, answer_probes, largest_difference
 
 
 def prove(model: Any, base: str | None, variant: str) -> Mapping[str, Any]:
