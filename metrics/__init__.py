@@ -25,6 +25,8 @@ from .reliability import Bin, ReliabilityCurve, reliability_curve
 from .seeds import SeedDifference, mean_over_seeds, paired_over_seeds, pool_seeds
 from .swap import mcnemar, swap_draws, swap_p_value
 from .threshold import Pattern, Randomisation, ThresholdOutcome, optimize_threshold
+from .trained_weights import compare_weights, stack_seeds
+from .trainings import compare_trainings
 
 __all__ = [
     "GAPS",
@@ -51,6 +53,8 @@ __all__ = [
     "calibration",
     "chance_gaps",
     "compare",
+    "compare_trainings",
+    "compare_weights",
     "count",
     "count_pair",
     "expected_calibration_error",
@@ -71,6 +75,7 @@ __all__ = [
     "plan_gaps",
     "pool_seeds",
     "reliability_curve",
+    "stack_seeds",
     "swap_draws",
     "swap_p_value",
     "tally",

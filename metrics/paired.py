@@ -12,7 +12,7 @@ from scipy import stats
 from .arguments import check_confidence, check_draws, check_seed
 from .bootstrap import cell_features, resample, tallies_of_features
 from .estimate import Estimate
-from .extremes import MINIMAL_DETECTABLE, DifferenceOfMaxima, compare_maxima, maximum_of_gap, maximum_of_worst
+from .extremes import MINIMAL_DETECTABLE, compare_maxima, maximum_of_gap, maximum_of_worst
 from .gaps import GAPS, GapPlan, Key, plan_gaps
 from .intervals import two_sided_z
 from .joint import JointCounts
@@ -63,10 +63,12 @@ class Difference:
         test: name of the test.
         null: its null hypothesis, in words.
         minimal_detectable: the difference seen with 80% power: 2.80 standard errors; for gaps, where the test is
-            more careful than that, the half-width of the interval plus 0.84 standard errors.
+            more careful than that, the half-width of the interval plus 0.84 standard errors. From 1 on, no difference
+            that two shares can have would be seen.
         only_a: samples (in the denominator) that only A counts, e.g. answers right; ``None`` for gaps.
         only_b: samples that only B counts.
         undefined_draws: bootstrap draws left out since a rate was undefined in them.
+        by_seed: the difference in each training seed, where methods are compared over their seeds.
     """
 
     metric: str
@@ -89,6 +91,7 @@ class Difference:
     only_a: int | None = None
     only_b: int | None = None
     undefined_draws: int = 0
+    by_seed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,18 @@ def gap_difference(
 ) -> Difference:
     """A gap, or the worst group, of A against that of B."""
     a, b = (with_interval(plan, metric, confidence) for plan in plans)
+    return extreme_difference(plans, metric, (a, b), tallies, confidence)
+
+
+def extreme_difference(
+    plans: tuple[GapPlan, GapPlan],
+    metric: str,
+    estimates: tuple[Estimate, Estimate],
+    tallies: tuple[Mapping[Key, Tally], Mapping[Key, Tally]],
+    confidence: float,
+) -> Difference:
+    """The comparison of two estimates of a gap, or of the worst group, with their plans and draws."""
+    a, b = estimates
     if a.value is None or b.value is None:
         reason = a.reason if a.value is None else b.reason
         return Difference(metric, None, None, a, b, None, a.n, reason)
@@ -234,11 +249,6 @@ def gap_difference(
     else:
         one, other = (maximum_of_gap(plan, metric, drawn) for plan, drawn in zip(plans, tallies, strict=True))
         found = compare_maxima(one, other, confidence)
-    return _of_maxima(metric, a, b, found)
-
-
-def _of_maxima(metric: str, a: Estimate, b: Estimate, found: DifferenceOfMaxima) -> Difference:
-    """The record of a comparison of maxima."""
     return Difference(
         metric=metric,
         group=None,

@@ -2,7 +2,7 @@
 
 Each interval here is over trainings: what another seed would have given. It says nothing about other samples. To
 compare the trained weights of two methods on other samples, stack all seeds' answers and give ``count_pair`` the
-document as the cluster.
+document as the cluster: :func:`groupgap.metrics.compare_weights`.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def pool_seeds(
     """
     check_confidence(confidence)
     plans = [plan_gaps(counts, positive, min_group) for counts in seeds]
-    _check_same_samples(plans)
+    check_same_samples(plans)
     n = plans[0].counts.n
     shares = [_accuracy(plan.counts) for plan in plans]
     found = {"accuracy": mean_over_seeds(shares, n, confidence) if n else Estimate(None, 0, "no samples")}
@@ -156,7 +156,7 @@ def _accuracy(counts: Counts) -> float | None:
     return float(right / counts.n) if counts.n else None
 
 
-def _check_same_samples(plans: list[GapPlan]) -> None:
+def check_same_samples(plans: list[GapPlan]) -> None:
     """Refuse seeds whose denominators differ in any group."""
     if not plans:
         raise GroupgapError("Expected the counts of at least one training seed, but got none")
