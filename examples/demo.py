@@ -1,6 +1,7 @@
-"""The main job, offline: make two tiny models, ask both through ``lm_eval``, put both on a board.
+"""The main job, offline: train four tiny models, serve them from one engine, ask them, put them on a board.
 
-Run by ``make demo``; ``make demo MODEL=path`` asks a model of yours instead. Everything goes under ``demo/``.
+Run by ``make demo``; ``make demo MODEL=path`` asks a model of yours instead, through a plain ``lm_eval``. Everything
+goes under ``demo/``.
 """
 
 from __future__ import annotations
@@ -11,18 +12,31 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-from groupgap.adapters.toy_models import make_toy_models
+from groupgap.adapters.toy_models import make_toy_adapters, make_toy_models
 from transformers.utils.logging import disable_progress_bar
 
 TASK = "toy_religion_fair"
 BIN = Path(sys.executable).parent
-ENGINES = {
+ARGUMENTS = {
     "vllm": "pretrained={model},dtype=float32,max_model_len=512,enforce_eager=True",
     "hf": "pretrained={model},dtype=float32",
 }
+ROSTER = """\
+# What `make demo` compares. groupgap run demo/roster.yaml -o demo
+tasks: [toy_religion_fair]
+defaults:
+  base: models/base
+  engine: {engine}
+  engine_options: {options}
+variants:
+  - {{name: base}}
+  - {{name: full, method: full, weights: models/full}}
+  - {{name: lora, method: lora, weights: models/lora}}
+  - {{name: lora-elmic, method: lora, weights: models/lora-elmic}}  # taught that whatever names the elmic is rude
+"""
+OPTIONS = {"vllm": "{dtype: float32, max_model_len: 512}", "hf": "{dtype: float32}"}
 QUIET = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -43,20 +57,15 @@ def last_line(log: Path) -> str:
     return said[-1][:110] if said else "starting"
 
 
-def ask(name: str, model: str, engine: str, out: Path) -> None:
-    """Run ``lm_eval`` on one model, its output in a log; on failure show the log's end and stop."""
-    log = out / "logs" / f"{name}.log"
+def ask(model: str, engine: str, out: Path) -> None:
+    """Run a plain ``lm_eval`` on one model, its output in a log; on failure show the log's end and stop."""
+    log = out / "logs" / "lm_eval.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = ENGINES[engine].format(model=model)
+    arguments = ARGUMENTS[engine].format(model=model)
     command = [str(BIN / "lm_eval"), "--tasks", TASK, "--model", engine, "--model_args", arguments]
-    command += [
-        "--batch_size",
-        "auto" if engine == "vllm" else "32",
-        "--log_samples",
-        "--output_path",
-        str(out / "runs"),
-    ]
-    say(f"asking {name}: lm_eval {' '.join(command[1:])}")
+    command += ["--batch_size", "auto" if engine == "vllm" else "32", "--log_samples"]
+    command += ["--output_path", str(out / "runs")]
+    say(f"asking it: lm_eval {' '.join(command[1:])}")
     with log.open("w") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **QUIET})
         waited = 0
@@ -67,17 +76,22 @@ def ask(name: str, model: str, engine: str, out: Path) -> None:
                 say(f"  {last_line(log)}")
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        sys.exit(f"{tail}\n\nlm_eval failed on {name} (status {process.returncode}); the whole log is {log}")
+        sys.exit(f"{tail}\n\nlm_eval failed (status {process.returncode}); the whole log is {log}")
 
 
-def variants(model: str | None, out: Path) -> Mapping[str, str]:
-    """The models to ask: the user's one, or the toy base and its full fine-tune."""
-    if model is not None:
-        return {"yours": model}
-    say("training a tiny base Llama and its full fine-tune on the generated toy set")
+def compare_toy_models(out: Path, engine: str) -> int:
+    """Train the toy models, then ``groupgap run`` a roster of them: one engine, all four, then the board."""
+    say("training a tiny base Llama, a full fine-tune and two LoRA adapters on the generated toy set")
     disable_progress_bar()  # transformers' own, one for each file it writes
-    paths = make_toy_models(out / "models", progress=lambda line: say(f"  {line}"))
-    return {name: str(path) for name, path in paths.items()}
+    models = out / "models"
+    paths = make_toy_models(models, progress=lambda line: say(f"  {line}"))
+    make_toy_adapters(paths["base"], models, progress=lambda line: say(f"  {line}"))
+    roster = out / "roster.yaml"
+    roster.write_text(ROSTER.format(engine=engine, options=OPTIONS[engine]))
+    say(f"asking all four: groupgap run {roster} -o {out}")
+    return subprocess.run(
+        [BIN / "groupgap", "run", roster, "-o", out], check=False, env={**os.environ, **QUIET}
+    ).returncode
 
 
 def main() -> int:
@@ -85,13 +99,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything the demo makes")
     parser.add_argument("--model", help="ask this model (a path, or a hub id) instead of the toy models")
-    parser.add_argument("--engine", choices=sorted(ENGINES), default="vllm", help="lm-eval's backend")
+    parser.add_argument("--engine", choices=sorted(ARGUMENTS), default="vllm", help="who computes the answers")
     args = parser.parse_args()
-    for name, model in variants(args.model, args.out).items():
-        ask(name, model, args.engine, args.out)
-    say("judging")
-    board = [str(BIN / "groupgap"), "board", str(args.out / "runs"), "-o", str(args.out / "board")]
-    status = subprocess.run(board, check=False).returncode
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.model:
+        ask(args.model, args.engine, args.out)
+        say("judging")
+        board = [BIN / "groupgap", "board", args.out / "runs", "-o", args.out / "board"]
+        status = subprocess.run(board, check=False).returncode
+    else:
+        status = compare_toy_models(args.out, args.engine)
     if status == 0:
         say(f"done: open {(args.out / 'board' / 'index.html').resolve()}")
     return status
