@@ -1,7 +1,7 @@
 """groupgap: is this adapter less fair than the full fine-tune, and are we sure?
 
-Subgroup-aware tasks for lm-evaluation-harness, the statistics of gaps, and fairness leaderboards. The library on plain arrays is
-:mod:`groupgap.metrics`; the command is ``groupgap``.
+Subgroup-aware tasks for lm-evaluation-harness, the statistics of gaps, and fairness leaderboards. The library on plain
+arrays is :mod:`groupgap.metrics`; the command is ``groupgap``.
 """
 
 from .errors import GroupgapError

@@ -90,11 +90,13 @@ class EngineAVariant:
     def _classifier(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
         from .classifier_model import GroupgapClassifier, prove
 
-        labels = member.variant["labels"]
-        options = {**self._job.options, **({"labels": labels} if labels else {})}
-        adapter = {"adapter": member.folder} if member.variant["method"] not in ("base", "full") else {}
-        whole = member.folder if member.variant["method"] in ("base", "full") else self._job.base
-        model = GroupgapClassifier(pretrained=str(whole), **adapter, **options)
+        options = dict(self._job.options)
+        if member.variant["labels"]:
+            options["labels"] = member.variant["labels"]
+        if member.variant["method"] in ("base", "full"):
+            model = GroupgapClassifier(pretrained=str(member.folder), **options)
+        else:
+            model = GroupgapClassifier(pretrained=str(self._job.base), adapter=str(member.folder), **options)
         return model, prove(model)
 
     def _server(self, member: Member) -> tuple[Any, Mapping[str, Any]]:

@@ -76,17 +76,14 @@ def _load(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_manager(name, options).load([name])["tasks"])
 
 
-def ask(model: Any, question: Question, save_into: Path, source: str) -> Mapping[str, Any]:
+def ask(model: Any, question: Question, source: str, save_into: Path) -> None:
     """Ask one task of one model by lm-eval's own ``simple_evaluate``, and write lm-eval's own files.
 
     Args:
         model: an ``LM``, its variant active.
         question: the task.
-        save_into: where ``results_*.json`` and ``samples_*.jsonl`` go, in a subfolder that lm-eval names.
         source: name of the backend, for the results file.
-
-    Returns:
-        lm-eval's results.
+        save_into: where ``results_*.json`` and ``samples_*.jsonl`` go, in a subfolder that lm-eval names.
     """
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
@@ -107,4 +104,3 @@ def ask(model: Any, question: Question, save_into: Path, source: str) -> Mapping
     tracker.save_results_aggregated(results=results, samples=samples)
     for task, lines in samples.items():
         tracker.save_results_samples(task_name=task, samples=lines)
-    return dict(results)

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +62,15 @@ def _answer(
             {**member.description, "proof": dict(proof), "versions": versions(), "command": command, "date": _now()}
         )
         emit("proven", variant=member.name)
+        source = f"groupgap-{job.engine}"
         for question in questions:
             emit("asking", variant=member.name, task=question.name)
-            folder.write_task(
-                question.name,
-                answer_mark(member, question),
-                lambda into, question=question: _ignore(ask(model, question, into, f"groupgap-{job.engine}")),
-            )
+            folder.write_task(question.name, answer_mark(member, question), partial(ask, model, question, source))
             emit("answered", variant=member.name, task=question.name)
     except GroupgapError as error:
         emit("failed", variant=member.name, reason=str(error))
     except OSError as error:
         emit("failed", variant=member.name, reason=f"{folder.path}: cannot be written ({error.strerror or error})")
-
-
-def _ignore(_: object) -> None:
-    """The files are the result."""
 
 
 def versions() -> dict[str, str]:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from groupgap.errors import GroupgapError
+from groupgap.metrics import Calibration, calibration, expected_calibration_error, reliability_curve
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
-
-from groupgap.errors import GroupgapError
-from groupgap.metrics import Calibration, calibration, expected_calibration_error, reliability_curve
 
 SCORES = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
 
