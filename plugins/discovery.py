@@ -19,7 +19,10 @@ from types import ModuleType
 
 _MARK = "_groupgap_adds_tasks"
 # --model NAME of lm-eval -> the class behind it
-MODELS = {"groupgap-vllm": "groupgap.plugins.vllm_model:GroupgapVLLM"}
+MODELS = {
+    "groupgap-vllm": "groupgap.plugins.vllm_model:GroupgapVLLM",
+    "groupgap-classifier": "groupgap.plugins.classifier_model:GroupgapClassifier",
+}
 
 
 def tasks_path() -> Path:
