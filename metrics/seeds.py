@@ -108,7 +108,7 @@ def paired_over_seeds(
         )
     differences = tuple(float(one - other) for one, other in zip(first, second, strict=True))
     estimate = mean_over_seeds(differences, n, confidence)
-    null = f"over trainings with other seeds, the mean {rate} of both methods is equal (on these samples)"
+    null = f"over trainings with other seeds, the mean {rate} is the same for both methods (on these samples)"
     p_value = None
     if estimate.stderr is not None and estimate.value is not None:
         p_value = float(2 * stats.t.sf(abs(estimate.value) / estimate.stderr, len(differences) - 1))

@@ -12,7 +12,9 @@ from groupgap.cli import main
 from groupgap.errors import GroupgapError
 from groupgap.leaderboards.board import Options
 from groupgap.leaderboards.collection import Request, collect
-from groupgap.leaderboards.compare import Compared, Wish, compare_runs, verdict
+from groupgap.leaderboards.compare import Wish, compare_runs
+from groupgap.leaderboards.compared import Compared
+from groupgap.leaderboards.verdict import verdict
 from groupgap.metrics import Difference, Estimate
 from scipy import stats
 
