@@ -56,6 +56,7 @@ def replace_weights(llm: Any, folder: Path) -> None:
     """
     try:
         llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        llm.collective_rpc("groupgap_tie_head")
         emptied = llm.reset_prefix_cache()
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
