@@ -164,7 +164,27 @@ def _clusters(clusters: npt.ArrayLike, cell: IntArray, cells: int) -> Clusters:
     if pd.isna(names).any():
         raise GroupgapError("Expected 'clusters' to have no missing value, but got NaN or None: name the cluster")
     code, _ = pd.factorize(names)
-    table = np.zeros((int(code.max(initial=-1)) + 1, cells), dtype=np.int64)
-    np.add.at(table, (code, cell), 1)
-    kinds, amounts = np.unique(table, axis=0, return_counts=True)
+    sizes = np.bincount(code, minlength=0)
+    width = int(sizes.max(initial=0))
+    if width >= cells:
+        return _kinds_of(_table(code, cell, len(sizes), cells))
+    # Far fewer cells in a cluster than there are: its cells in order, padded, instead of a row of mostly zeros.
+    order = np.lexsort((cell, code))
+    place = np.arange(len(code)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    held = np.full((len(sizes), width), -1, dtype=np.int64)
+    held[code[order], place] = cell[order]
+    found = _kinds_of(held)
+    kind, column = np.nonzero(found.kinds >= 0)
+    return Clusters(_table(kind, found.kinds[kind, column], len(found.counts), cells), found.counts)
+
+
+def _table(rows: IntArray, columns: IntArray, height: int, width: int) -> IntArray:
+    """(height, width) how often each (row, column) occurs."""
+    table = np.zeros((height, width), dtype=np.int64)
+    np.add.at(table, (rows, columns), 1)
+    return table
+
+
+def _kinds_of(rows: IntArray) -> Clusters:
+    kinds, amounts = np.unique(rows, axis=0, return_counts=True)
     return Clusters(kinds, amounts.astype(np.int64))

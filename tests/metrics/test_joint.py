@@ -43,6 +43,25 @@ def test_clusters_hold_every_sample_once() -> None:
     assert (joint.clusters.kinds.sum(axis=1) == 4).all()
 
 
+@pytest.mark.parametrize("size", [1, 3, 60, 200])
+def test_kinds_of_clusters_are_those_of_a_plain_loop(size: int) -> None:
+    """Small clusters of many cells and large ones of few are counted in two ways."""
+    labels, a, b, membership = data()
+    names = np.random.default_rng(9).permutation(np.arange(200) // size)
+    names[:3] = names[0]  # clusters of other sizes
+    joint = count_pair(labels, (a, b), membership, ["x", "y"], clusters=names)
+    assert joint.clusters is not None
+    cells = zip(joint.patterns.tolist(), joint.labels, joint.predictions_a, joint.predictions_b, strict=True)
+    place = {(tuple(m), int(y), int(p), int(q)): index for index, (m, y, p, q) in enumerate(cells)}
+    held: dict[int, Counter[int]] = {}
+    for row, name in enumerate(names.tolist()):
+        cell = place[tuple(membership[row].tolist()), int(labels[row]), int(a[row]), int(b[row])]
+        held.setdefault(name, Counter())[cell] += 1
+    expected = Counter(tuple(one[cell] for cell in range(len(place))) for one in held.values())
+    rows = zip(joint.clusters.kinds.tolist(), joint.clusters.counts.tolist(), strict=True)
+    assert {tuple(kind): amount for kind, amount in rows} == expected
+
+
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "length of B": (lambda: count_pair([1, 0], ([1, 0], [1]), ["a", "b"]), "'predictions of B' and 'labels'"),
     "clusters": (lambda: count_pair([1], ([1], [1]), ["a"], clusters=[1, 2]), "'clusters' to have 1 values"),
