@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import GroupgapError
-from .fleet_plan import Job, Plan
+from .fleet_plan import Job, Plan, alone
 from .fleet_tasks import Question
 from .fleet_worker import open_questions
 
@@ -77,8 +77,11 @@ class Fleet:
             waiting = [(job, self._pairs(job, root, summary)) for job in plan.jobs]
             clock = _Clock(sum(len(pairs) for _, pairs in waiting))
             for job, pairs in waiting:
-                if pairs:
-                    self._work_off(job, pairs, lock, clock, summary)
+                again = self._work_off(job, pairs, lock, clock, summary) if pairs else []
+                for own in again:
+                    self._work_off(
+                        own, {pair for pair in pairs if pair[0] == own.members[0].name}, lock, clock, summary
+                    )
         summary.seconds = time.monotonic() - started
         return summary
 
@@ -91,17 +94,23 @@ class Fleet:
             summary.kept += [(member.name, question.name) for question in self.questions if question.name not in names]
         return left
 
-    def _work_off(self, job: Job, pairs: set[tuple[str, str]], lock: int, clock: _Clock, summary: Summary) -> None:
-        log = self.out / LOGS / f"{time.strftime('%Y%m%dT%H%M%S')}-{job.engine}-{os.getpid()}-{id(job) % 10_000}.log"
+    def _work_off(self, job: Job, pairs: set[tuple[str, str]], lock: int, clock: _Clock, summary: Summary) -> list[Job]:
+        """Run one job to its end; returns a job for each full fine-tune that needs an engine of its own after all."""
+        log = self.out / LOGS / f"{time.strftime('%Y%m%dT%H%M%S')}-{job.engine}-{os.getpid()}-{clock.jobs()}.log"
         log.parent.mkdir(exist_ok=True)
         self.say(f"starting {job.title}: {', '.join(sorted({variant for variant, _ in pairs}))}")
-        reason = ""
+        reason, again = "", []
         with tempfile.TemporaryDirectory() as folder, log.open("wb") as sink:
             for event in _events(self._entries(job), Path(folder), sink, lock, self.start_limit):
-                reason = self._heed(event, clock, summary) or reason
-        done = set(summary.answered)
-        for variant in sorted({variant for variant, task in pairs if (variant, task) not in done}):
+                if event["event"] == "failed" and event.get("alone"):
+                    self.say(f"  {event['variant']}: needs an engine of its own; {event['reason']}")
+                    again.append(alone(job, event["variant"]))
+                else:
+                    reason = self._heed(event, clock, summary) or reason
+        left = {variant for variant, _ in pairs - set(summary.answered)} - {own.members[0].name for own in again}
+        for variant in sorted(left):
             summary.failed.setdefault(variant, reason or f"{job.title} died; {_tail(log)}")
+        return again
 
     def _entries(self, job: Job) -> dict[str, Any]:
         questions = [{**asdict(question)} for question in self.questions]
@@ -127,9 +136,16 @@ class _Clock:
 
     total: int
     done: int = 0
+    begun: int = 0
     started: float = field(default_factory=time.monotonic)
 
+    def jobs(self) -> int:
+        """The number of the job that begins now."""
+        self.begun += 1
+        return self.begun
+
     def tick(self) -> str:
+        """Count a pair as done; says how much is left."""
         self.done += 1
         left = (time.monotonic() - self.started) / self.done * (self.total - self.done)
         return (

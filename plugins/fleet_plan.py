@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -100,11 +100,23 @@ def make_plan(roster: Roster, progress: Callable[[str], None] = lambda _: None) 
         )
         groups.setdefault(key, []).append((variant, member, base))
     jobs = tuple(
-        Job(first.engine, base, dict(first.engine_options), tuple(member for _, member, _ in found))
+        Job(first.engine, base, dict(first.engine_options), _ordered(member for _, member, _ in found))
         for found in groups.values()
         for first, _, base in found[:1]
     )
     return Plan(jobs, refused)
+
+
+def _ordered(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Those whose weights replace the base's come last: should a reload fail, nobody else waits for that engine."""
+    return tuple(sorted(members, key=lambda member: member.served in ("full", "merged")))
+
+
+def alone(job: Job, name: str) -> Job:
+    """A job for one full fine-tune that its base's engine could not serve: an engine of its own."""
+    (member,) = (member for member in job.members if member.name == name)
+    own = replace(member, served=OWN, description={**member.description, "served": OWN})
+    return Job(job.engine, member.folder, job.options, (own,))
 
 
 class _Base:

