@@ -72,7 +72,7 @@ def test_equal_answers_keep_an_interval_however_often_they_are_repeated() -> Non
 def test_answers_taken_for_samples_would_be_too_sure() -> None:
     """The test of clusters holds its level where that of 5 x n samples does not."""
     rng = np.random.default_rng(6)
-    rejected, runs = {"clusters": 0, "spread": 0, "worst": 0, "answers": 0}, 200
+    rejected, runs = {"clusters": 0, "spread": 0, "worst": 0, "answers": 0}, 120
     for _ in range(runs):
         a, b = answers(rng, 5), answers(rng, 5)
         found = compared(a, b, draws=199)
