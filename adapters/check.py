@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import GroupgapError
 from .base_model import BaseModel, read_base
@@ -150,24 +151,10 @@ def _checked(
     options: CheckOptions,
 ) -> AdapterCheck:
     found = _fit(folder, config, tensors, base)
-    rank = max(found.ranks, default=config.rank)
-    findings = [*_base_named(config, base, options), *found.findings]
-    findings += serving(
-        config,
-        options.engine,
-        rank,
-        image=base is not None and base.is_image,
-        without_bias=found.without_bias,
-    )
-    if base:
-        tuned = {key.module for name in tensors if (key := parse_key(name))}
-        findings += check_fused_qkv(base, tuned)
-    findings += _resized(found, options)
-    compared = compare_tokenizers(folder, base.path) if base else None
-    findings += compared.findings if compared else ()
-    if options.deep:
-        findings += check_values(config, tensors)
+    tokenizer = compare_tokenizers(folder, base.path) if base else None
+    findings = _findings(config, tensors, base, options, found) + list(tokenizer.findings if tokenizer else ())
     decided, reason, way_out = verdict(findings)
+    rank = max(found.ranks, default=config.rank)
     return AdapterCheck(
         path=folder,
         verdict=decided,
@@ -182,25 +169,54 @@ def _checked(
         task_type=config.task_type,
         base_named=config.base,
         base_revision=config.base_revision,
-        base_fingerprint=base.fingerprint if base else None,
         rank=rank,
         alpha=found.alphas[0] if len(found.alphas) == 1 else None if found.alphas else config.alpha,
         engine_rank=engine_rank(rank) if rank and config.peft_type == "LORA" else None,
-        targets=found.targets,
-        modules=found.modules,
-        expected=found.expected,
-        matched=found.matched,
-        parameters=sum(tensor.size for tensor in tensors.values()),
-        bytes=sum(tensor.end - tensor.start for tensor in tensors.values()),
-        dtypes=_dtypes(tensors.values()),
-        heads=found.heads,
-        resized_vocabulary=found.resized_vocabulary,
-        tokenizer=compared.state if compared else None,
-        converts_from=found.converts_from,
+        tokenizer=tokenizer.state if tokenizer else None,
         licence=card_licence(folder),
-        base_licence=base.licence if base else None,
         hashes=file_hashes(folder) if options.deep else None,
+        **_measured(found, tensors, base),
     )
+
+
+def _measured(found: Fit, tensors: Mapping[str, TensorInfo], base: BaseModel | None) -> dict[str, Any]:
+    return {
+        "base_fingerprint": base.fingerprint if base else None,
+        "base_licence": base.licence if base else None,
+        "targets": found.targets,
+        "modules": found.modules,
+        "expected": found.expected,
+        "matched": found.matched,
+        "heads": found.heads,
+        "resized_vocabulary": found.resized_vocabulary,
+        "converts_from": found.converts_from,
+        "parameters": sum(tensor.size for tensor in tensors.values()),
+        "bytes": sum(tensor.end - tensor.start for tensor in tensors.values()),
+        "dtypes": _dtypes(tensors.values()),
+    }
+
+
+def _findings(
+    config: AdapterConfig,
+    tensors: Mapping[str, TensorInfo],
+    base: BaseModel | None,
+    options: CheckOptions,
+    found: Fit,
+) -> list[Finding]:
+    findings = [*_base_named(config, base, options), *found.findings]
+    findings += serving(
+        config,
+        options.engine,
+        max(found.ranks, default=config.rank),
+        image=base is not None and base.is_image,
+        without_bias=found.without_bias,
+    )
+    if base:
+        findings += check_fused_qkv(base, {key.module for name in tensors if (key := parse_key(name))})
+    findings += _resized(found, options)
+    if options.deep:
+        findings += check_values(config, tensors)
+    return findings
 
 
 def _dtypes(tensors: Iterable[TensorInfo]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .alignment import Alignment
 from .base_model import HEADS, BaseModel
@@ -77,13 +78,14 @@ def check_saved(
     tally = _Tally()
     whole = {name: key for name, key in keys.items() if key.part.startswith(("saved.", "base_layer."))}
     stored = {name: key for name, key in whole.items() if matcher.saved([key.module])}
+    stored = {name: key for name, key in stored.items() if _is_parameter(key, place)}
     for name, key in stored.items():
         _stored(tally, tensors[name], key, place, base)
     for name, key in whole.items():
         if name not in stored:
             _aside(tally, config, tensors[name], key, place, base)
     if config.flags.get("trainable_token_indices"):
-        tally.names |= {name for name, key in keys.items() if key.part.endswith("trainable_tokens_delta")}
+        _token_rows(tally, config.flags["trainable_token_indices"], tensors, keys)
     required = {f"{PREFIX}{name}" for name in place.shapes if matcher.saved([name.rpartition(".")[0]])}
     have = {f"{PREFIX}{key.module}.{key.part.removeprefix('saved.')}" for key in stored.values()}
     _absent(tally, config, required - have, stored, base, matcher)
@@ -95,6 +97,25 @@ def check_saved(
         tally.resized,
         tuple(tally.findings),
     )
+
+
+def _token_rows(tally: _Tally, rows: Any, tensors: Mapping[str, TensorInfo], keys: Mapping[str, Key]) -> None:
+    """Rows of embeddings that were trained alone: one tensor for each embedding, one row for each token."""
+    deltas = {name: key.module for name, key in keys.items() if key.part.endswith("trainable_tokens_delta")}
+    tally.names |= set(deltas)
+    wanted = rows if isinstance(rows, dict) else {"": rows}
+    for module, tokens in wanted.items():
+        shapes = [tensors[name].shape for name, found in deltas.items() if found.endswith(module)]
+        if not any(shape[:1] == (len(tokens),) for shape in shapes):
+            text = f"the {len(tokens)} token rows {f'of {module:.80} ' if module else ''}that it trained are missing"
+            tally.refuse("saved-missing", text, "ask its author for the whole adapter")
+
+
+def _is_parameter(key: Key, place: Alignment) -> bool:
+    """Whether a whole tensor can be a module's parameter: the base has it, or it is a weight or bias of a new head."""
+    last = key.part.rpartition(".")[2]
+    own = last in ("weight", "bias") and not {"weight", "bias"} & set(key.module.split("."))
+    return own or f"{key.module}.{last}" in place.shapes
 
 
 def _stored(tally: _Tally, tensor: TensorInfo, key: Key, place: Alignment, base: BaseModel | None) -> None:

@@ -12,8 +12,6 @@ from .peft_config import AdapterConfig
 PREFIX = "base_model.model."
 Shape = tuple[int | None, ...]
 
-# the LoRA variants whose tensors have shapes of their own: only their names are checked
-_UNUSUAL_LORA = ("use_qalora", "use_bdlora", "layer_replication", "target_parameters", "velora_config", "kasa_config")
 _PART = re.compile(
     r"^(?P<module>.+?)\.(?P<part>"
     r"lora_(?:A|B)\.(?:weight|bias)|lora_(?:embedding_A|embedding_B|A|B|E)|lora_magnitude_vector(?:\.weight)?"
@@ -57,7 +55,7 @@ def parse_key(name: str) -> Key | None:
 def knows(config: AdapterConfig) -> bool:
     """Whether :func:`module_shapes` knows this method's tensors; else only their names are checked."""
     if config.peft_type == "LORA":
-        return not any(config.flags.get(flag) for flag in _UNUSUAL_LORA)
+        return not config.flags.get("target_parameters")  # fused experts: shapes of their own
     return config.peft_type in _SHAPES
 
 

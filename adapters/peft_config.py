@@ -6,6 +6,7 @@ do neither, and refuse a configuration that names code outside the libraries tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,37 @@ MERGEABLE = frozenset(
         "MISS", "RANDLORA", "ROAD", "TRAINABLE_TOKENS", "SHIRA", "C3A", "WAVEFT", "DELORA", "GRALORA",
     }
 )  # fmt: skip
+# the rest of PEFT 0.21: served by transformers and peft only
+OTHER_METHODS = frozenset(
+    {
+        "ADAMSS", "BEFT", "LILY", "POLY", "FROD", "PVERA", "GLORA", "XLORA", "UNILORA", "HIRA", "OSF", "TINYLORA",
+        "PSOFT", "PEANUT", "SHADOW", "SUPERTUNING", "DEFT", "BONE",
+    }
+)  # fmt: skip
+# kinds of LoRA whose tensors or whose serving we do not know, by the key that switches them on
+_UNKNOWN_LAYOUTS = (
+    "arrow_config", "alora_invocation_tokens", "layer_replication", "use_bdlora", "use_qalora", "velora_config",
+    "kasa_config", "monteclora_config",
+)  # fmt: skip
 LORA_INITS_OF_THE_ADAPTER_ALONE = ("gaussian", "eva", "orthogonal", "mica", "lora_ga", "true", "false")
+LORA_INITS_WITH_THE_BASE = ("pissa", "olora", "corda", "loftq")
+_PISSA_STEPS = re.compile(r"pissa_niter_\d{1,3}")
+_SWITCHES = (
+    "use_dora", "use_rslora", "lora_bias", "use_qalora", "fan_in_fan_out", "inference_mode", "ensure_weight_tying",
+    "init_ia3_weights", "save_projection", "init_weights", "use_effective_conv2d", "module_dropout_enabled",
+)  # fmt: skip
+_OBJECTS = (
+    "loftq_config", "eva_config", "corda_config", "lora_ga_config", "arrow_config", "velora_config", "kasa_config",
+    "monteclora_config", "use_bdlora", "runtime_config",
+)  # fmt: skip
+_NUMBERS = (
+    "lora_dropout", "rank_dropout", "module_dropout", "vera_dropout", "qalora_group_size", "num_virtual_tokens",
+    "encoder_hidden_size", "boft_dropout", "d_initial", "projection_prng_key", "deltaT", "tinit", "tfinal", "beta1",
+    "beta2", "orth_reg_weight", "target_r", "total_step",
+)  # fmt: skip
+TASK_TYPES = ("SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION")
+# ranks that PEFT assumes where the configuration names none
+_DEFAULT_RANKS = {"LORA": 8, "LOHA": 8, "LOKR": 8, "HRA": 8, "VERA": 256, "MISS": 64}
 MAX_RANK = 1 << 16
 MAX_NAMES = 100_000
 MAX_NAME = 1_000
@@ -141,14 +172,14 @@ class _Fields:
     def layers(self, name: str) -> tuple[int, ...] | None:
         value = self._values.get(name)
         value = [value] if type(value) is int else value
-        if not value:
+        if value is None or value == []:
             return None
         if not isinstance(value, list) or len(value) > MAX_NAMES or not all(type(item) is int for item in value):
             raise self.wrong(name, "a list of layer numbers")
         return tuple(value)
 
     def pattern(self, name: str) -> dict[str, Any]:
-        value = self._values.get(name) or {}
+        value = self._values.get(name, {})
         if not isinstance(value, dict) or len(value) > MAX_NAMES:
             raise self.wrong(name, "an object of patterns and numbers")
         for key, item in value.items():
@@ -168,16 +199,17 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
     values = read_json_object(path)
     fields = _Fields(path, values)
     kind = fields.text("peft_type")
-    if not kind or not kind.replace("_", "").isalnum():
+    if not kind or kind.upper() not in PROMPT_METHODS | MERGEABLE | OTHER_METHODS:
         raise fields.wrong("peft_type", "the name of a PEFT method, e.g. 'LORA'")
     _refuse_code(path, values)
+    _check_switches(fields, values)
     adaptive = kind.upper() == "ADALORA"  # its rank_pattern holds masks, its rank is init_r
     return AdapterConfig(
         peft_type=kind.upper(),
         task_type=fields.text("task_type"),
         base=fields.text("base_model_name_or_path") or None,
         base_revision=fields.text("revision"),
-        rank=fields.rank("init_r" if adaptive else "r"),
+        rank=fields.rank("init_r") if adaptive else fields.rank("r") or _DEFAULT_RANKS.get(kind.upper()),
         alpha=fields.number("lora_alpha") if "lora_alpha" in values else fields.number("alpha"),
         target_modules=fields.names_or_pattern("target_modules"),
         exclude_modules=fields.names_or_pattern("exclude_modules"),
@@ -190,6 +222,47 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         bias=fields.text("bias") or "none",
         flags={name: value for name, value in values.items() if name not in _READ and value},
     )
+
+
+def _check_switches(fields: _Fields, values: Mapping[str, Any]) -> None:
+    for name in _SWITCHES:
+        if not isinstance(values.get(name, False), bool | None):
+            raise fields.wrong(name, "true or false")
+    for name in _OBJECTS:
+        if not isinstance(values.get(name), dict | None):
+            raise fields.wrong(name, "an object")
+    for name in _NUMBERS:
+        if isinstance(values.get(name), bool) or not isinstance(values.get(name), int | float | None):
+            raise fields.wrong(name, "a number")
+    if values.get("task_type") not in (None, *TASK_TYPES):
+        raise fields.wrong("task_type", f"one of {', '.join(TASK_TYPES)}")
+    if values.get("layers_pattern") and values.get("layers_to_transform") in (None, []):
+        raise fields.wrong("layers_pattern", "absent: there are no layers_to_transform")
+    parameters = values.get("target_parameters")
+    if parameters is not None and not (
+        isinstance(parameters, list) and all(isinstance(item, str) for item in parameters)
+    ):
+        raise fields.wrong("target_parameters", "a list of names")
+    _check_tokens(fields, values)
+    for name in _UNKNOWN_LAYOUTS:
+        if values.get(name) not in (None, False, []):  # PEFT takes an empty object for switched on
+            raise fields.wrong(name, "absent: this kind of LoRA is not known here; give its merged checkpoint instead")
+    if values.get("bias") not in (None, "none", "all", "lora_only", "boft_only", "vera_only"):
+        raise fields.wrong("bias", "'none', 'all' or 'lora_only'")
+    start = values.get("init_lora_weights", True)
+    known = (*LORA_INITS_OF_THE_ADAPTER_ALONE, *LORA_INITS_WITH_THE_BASE)
+    if not isinstance(start, bool | str | None) or (
+        isinstance(start, str) and start.lower() not in known and not _PISSA_STEPS.fullmatch(start)
+    ):
+        raise fields.wrong("init_lora_weights", f"true, false or one of {', '.join(known)}")
+
+
+def _check_tokens(fields: _Fields, values: Mapping[str, Any]) -> None:
+    rows = values.get("trainable_token_indices")
+    listed = rows.values() if isinstance(rows, dict) else [rows or []]
+    whole = all(isinstance(row, list) and all(type(item) is int and item >= 0 for item in row) for row in listed)
+    if not whole or len(rows or ()) > MAX_NAMES:
+        raise fields.wrong("trainable_token_indices", "a list of token ids, or one for each embedding")
 
 
 def _refuse_code(path: Path, values: Mapping[str, Any]) -> None:

@@ -17,20 +17,8 @@ _HF = "engine: hf serves it by transformers and peft"
 _UNSUPPORTED = {
     "use_dora": "DoRA",
     "lora_bias": "a bias on lora_B (lora_bias)",
-    "layer_replication": "layer_replication",
-    "use_bdlora": "block-diagonal LoRA",
-    "use_qalora": "QALoRA",
     "target_parameters": "LoRA on bare parameters (target_parameters)",
     "trainable_token_indices": "trained token embeddings (trainable_token_indices)",
-    "velora_config": "VeLoRA",
-    "kasa_config": "KaSA",
-    "monteclora_config": "MonteCLoRA",
-    "arrow_config": "Arrow routing",
-}
-_UNMERGEABLE = {
-    "alora_invocation_tokens": "activated LoRA (alora_invocation_tokens)",
-    "layer_replication": "layer_replication",
-    "arrow_config": "Arrow routing",
 }
 
 
@@ -69,15 +57,11 @@ def serving(
 
 
 def _lora(config: AdapterConfig, rank: int | None, without_bias: int) -> list[Finding]:
-    findings = [
-        Finding("method", "refused", f"vLLM does not take {what}, and it cannot be merged", _HF)
-        for flag, what in _UNMERGEABLE.items()
-        if config.flags.get(flag)
-    ]
+    findings = []
+    reasons = [what for flag, what in _UNSUPPORTED.items() if config.flags.get(flag)]
     if config.flags.get("lora_bias") and without_bias:
         text = f"vLLM does not take a lora_bias, and {without_bias} of its modules have no bias to merge it into"
         findings.append(Finding("method", "refused", text, _HF))
-    reasons = [what for flag, what in _UNSUPPORTED.items() if config.flags.get(flag) and flag not in _UNMERGEABLE]
     start = config.flags.get("init_lora_weights")
     if isinstance(start, str) and start.lower() not in LORA_INITS_OF_THE_ADAPTER_ALONE:
         reasons.append(f"init_lora_weights={start!r:.40}, which also changes the base's weights")

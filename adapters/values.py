@@ -51,7 +51,7 @@ def _dead(config: AdapterConfig, contents: Mapping[str, Content]) -> list[Findin
     still_modules = [name for name, still in modules.items() if still]
     if len(still_modules) < len(modules):
         return [_some(still_modules, len(modules))] if still_modules else []
-    if whole:
+    if whole and not all(content.zero for content in contents.values()):
         text = f"its {len(modules)} tuned modules change nothing (a factor is all zero): only what it stores whole does"
         return [Finding("dead-but-head", "served", text, "was it trained past timm's fused qkv, or not at all?")]
     text = f"it changes nothing: in all {len(modules)} modules a factor is zero"

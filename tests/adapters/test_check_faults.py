@@ -211,7 +211,7 @@ def test_a_pickle_is_refused_unopened(zoo: dict[str, Path], base: Path, tmp_path
         {"megatron_config": {"a": 1}, "megatron_core": "evil"},
         {"auto_map": {"AutoModel": "evil.Model"}},
         {"tokenizer_kwargs": {"trust_remote_code": True}},
-        {"prompt_tuning_init_state_dict_path": "/tmp/evil.bin"},
+        {"prompt_tuning_init_state_dict_path": "evil.bin"},
     ],
 )
 def test_names_that_are_code(edited: Edited, base: Path, change: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from groupgap.adapters.base_model import read_base
 from groupgap.adapters.check import CheckOptions, check_adapter
 from groupgap.adapters.fit import fit
 from groupgap.adapters.layout import knows
-from groupgap.adapters.peft_config import MERGEABLE, AdapterConfig, read_adapter_config
+from groupgap.adapters.peft_config import MERGEABLE, OTHER_METHODS, PROMPT_METHODS, AdapterConfig, read_adapter_config
 from groupgap.adapters.targets import Matcher
 from groupgap.adapters.tensors import ADAPTER_WEIGHTS, read_checkpoint
 from hypothesis import given, settings
@@ -114,7 +114,9 @@ def test_peft_can_merge_what_the_check_calls_mergeable(zoo: dict[str, Path], bas
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
     from transformers import AutoModelForCausalLM
 
-    assert {kind.value for kind in PEFT_TYPE_TO_TUNER_MAPPING} >= MERGEABLE
+    known = {kind.value for kind in PEFT_TYPE_TO_TUNER_MAPPING}
+    assert known >= MERGEABLE
+    assert known <= MERGEABLE | PROMPT_METHODS | OTHER_METHODS
     whole = AutoModelForCausalLM.from_pretrained(base)
     for name, folder in zoo.items():
         if name == "classifier" or name in UNMERGEABLE:
