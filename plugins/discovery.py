@@ -22,6 +22,7 @@ _MARK = "_groupgap_adds_tasks"
 MODELS = {
     "groupgap-vllm": "groupgap.plugins.vllm_model:GroupgapVLLM",
     "groupgap-classifier": "groupgap.plugins.classifier_model:GroupgapClassifier",
+    "groupgap-server": "groupgap.plugins.server_model:GroupgapServer",
 }
 
 
