@@ -7,8 +7,9 @@ Both ways are given the same lm-eval requests (a context and a choice each) and 
 median of ``--repeat`` turns taken alternately. lm-eval's way is its own code, called on our object's parent class. For
 the adapter the engine gets ``lora_target_modules`` without lm_head, without which lm-eval's way ends the CPU engine;
 its scores are also compared with transformers and peft on ``--reference`` documents. Each engine is a process of its
-own. A trie with more inner nodes than choices (" yes", " no" of two tokens each) goes lm-eval's way where that is right,
-so there the ratio is about 1. The bars: twice the documents a second for choices of one token, equal predictions, log-probabilities within 1e-4.
+own. A trie with more inner nodes than choices (" yes", " no" of two tokens each) goes lm-eval's way where that is
+right, so the ratio there is about 1. The bars: twice the documents a second for choices of one token, equal
+predictions, log-probabilities within 1e-4.
 """
 
 from __future__ import annotations

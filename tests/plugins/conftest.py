@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,14 @@ class Recipe:
     seed: int = 0
     scale: float = 0.3
     options: dict[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "attention": Recipe(),
+    "every": Recipe(EVERY, rank=8, seed=1),
+    "head": Recipe(("q_proj", "lm_head"), seed=2),
+    "embedding": Recipe(("v_proj", "embed_tokens"), seed=3),
+}
 
 
 def save_tokenizer(folder: Path) -> int:
@@ -120,10 +127,10 @@ class Planted:
     base: Path
     root: Path
 
-    def adapter(self, name: str, recipe: Recipe | None = None) -> Path:
-        """An adapter of the base, made once a name."""
+    def adapter(self, name: str) -> Path:
+        """An adapter of the base by :data:`RECIPES`, made once."""
         folder = self.root / name
-        return folder if folder.is_dir() else make_adapter(self.base, folder, recipe or Recipe())
+        return folder if folder.is_dir() else make_adapter(self.base, folder, RECIPES[name])
 
 
 @pytest.fixture(scope="session")
@@ -138,22 +145,18 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 def engine(planted: Planted) -> Any:
     """vLLM in this process: float32, three slots, two of which can be filled."""
     pytest.importorskip("vllm", reason="needs vLLM: pip install 'groupgap[cpu]'")
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     from groupgap.plugins.vllm_model import GroupgapVLLM
 
-    adapters = {
-        "attention": planted.adapter("attention"),
-        "every": planted.adapter("every", Recipe(EVERY, rank=8, seed=1)),
-        "head": planted.adapter("head", Recipe(("q_proj", "lm_head"), seed=2)),
-        "embedding": planted.adapter("embedding", Recipe(("v_proj", "embed_tokens"), seed=3)),
-    }
-    return GroupgapVLLM(
-        pretrained=str(planted.base),
-        adapters=adapters,
-        max_loras=3,
-        dtype="float32",
-        enforce_eager=True,
-        max_model_len=128,
-        max_num_seqs=64,
-        kv_cache_memory_bytes=64 << 20,
-    )
+    adapters = {name: planted.adapter(name) for name in RECIPES}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        return GroupgapVLLM(
+            pretrained=str(planted.base),
+            adapters=adapters,
+            max_loras=3,
+            dtype="float32",
+            enforce_eager=True,
+            max_model_len=128,
+            max_num_seqs=64,
+            kv_cache_memory_bytes=64 << 20,
+        )
