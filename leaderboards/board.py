@@ -14,6 +14,7 @@ from .runs import Run
 from .seeds import by_recipe, pool, shared_name
 
 DEFAULT_MIN_GROUP = 30
+NOT_PROVEN = "not proven"
 DEFAULT_DRAWS = 10_000
 CALIBRATION_DRAWS = 1_000
 METRICS: dict[str, str] = {
@@ -106,6 +107,8 @@ class Row:
         rank: place by worst-group accuracy within the task and axis (ties share one); ``None`` where that is undefined.
         base: base model, where known.
         method: ``base``, ``full``, ``lora``, ..., where known.
+        proof: how each run was shown to be the variant's own (``full``, ``fast``, ...); ``not proven`` for a run that
+            does not say.
         backend: lm-eval's model type.
         seeds: training seeds, where ``variant.json`` says them.
         classes: texts of the choices.
@@ -127,6 +130,7 @@ class Row:
     rank: int | None = None
     base: str | None = None
     method: str | None = None
+    proof: str = NOT_PROVEN
     backend: str = ""
     seeds: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
@@ -222,6 +226,7 @@ def _row(seeds: Sequence[Entry], number: int, options: Options) -> Row:
         judgement=judgement,
         base=entry.run.variant.base,
         method=entry.run.variant.method,
+        proof=", ".join(dict.fromkeys(run.variant.proof or NOT_PROVEN for run in runs)),
         backend=str(entry.run.facts["config"].get("model", "")),
         seeds=tuple(run.variant.seed for run in runs if run.variant.seed is not None),
         classes=first.classes,

@@ -48,6 +48,7 @@ class Variant:
         seed: of its training, where ``variant.json`` says it.
         recipe: what is left of the identity when the seed is taken away; variants with one recipe are seeds of one row.
         details: the entries that the identity was made of, for telling variants of one name apart.
+        proof: the level of its proof of life (``full``, ``fast``, ``transformers``, ...); ``None`` where none is told.
         chosen: whether somebody chose the name (``variant.json`` has one), so that it must not stand for two variants.
     """
 
@@ -59,6 +60,7 @@ class Variant:
     recipe: str | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
+    proof: str | None = None
 
 
 def variant_from_file(entries: Mapping[str, Any]) -> Variant:
@@ -81,7 +83,9 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
     chosen = _text(entries.get("name"))
     name = chosen or " ".join(part for part in (_short(base or ""), method) if part) or "unnamed"
     details = {key: value if isinstance(value, str) else _canonical(value) for key, value in told.items()}
-    return Variant(name, _canonical(told), base, method, seed, recipe, details, chosen is not None)
+    proof = entries.get("proof")
+    level = _text(proof.get("level")) if isinstance(proof, Mapping) and proof.get("passed") is True else None
+    return Variant(name, _canonical(told), base, method, seed, recipe, details, chosen is not None, level)
 
 
 def variant_from_arguments(backend: str, arguments: object, model_name: str | None) -> Variant:

@@ -143,7 +143,7 @@ def _group_section(row: Row) -> str:
         if (text := format_chance(getattr(row.judgement, name).chance))
     ]
     chance = f"; {'; '.join(chances)}" if chances else ""
-    about += f"; a rate on fewer than {row.judgement.min_group} enters no gap"
+    about += f"; a rate on fewer than {row.judgement.min_group} enters no gap; proof of life: {escape(row.proof)}"
     parts = [f"### {escape(row.variant)}", about + chance, *_calibration_lines(row), table(header, lines)]
     if row.by_seed:
         parts.append(table(("seed", *COLUMNS[3:]), [_seed_cells(one) for one in row.by_seed]))

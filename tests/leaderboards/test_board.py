@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, demographic_parity_difference, equalized_odds_difference
 from groupgap.errors import GroupgapError
-from groupgap.leaderboards.board import Board, Options, build_board
+from groupgap.leaderboards.board import NOT_PROVEN, Board, Options, build_board
 from groupgap.leaderboards.collection import Request, collect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -135,6 +136,22 @@ def test_rows_are_ranked_by_worst_group_and_ties_share_a_rank(tmp_path: Path, fa
     for name, predictions in (("b", wrong), ("a", right), ("c", right)):
         factory.WrittenRun(made, predictions, fair=factory.FAIR, model_args={"pretrained": name}).write(tmp_path / name)
     assert [(row.rank, row.variant) for row in board_of(tmp_path).rows] == [(1, "a"), (1, "c"), (3, "b")]
+
+
+def test_a_row_says_how_its_answers_were_proven(tmp_path: Path, factory: SimpleNamespace) -> None:
+    for name, proof in (
+        ("a", {"level": "full", "passed": True}),
+        ("b", {"level": "full", "passed": False}),
+        ("c", None),
+    ):
+        folder = factory.run(model_args={"pretrained": name}).write(tmp_path / name)
+        if proof:
+            (folder / "variant.json").write_text(json.dumps({"name": name, "proof": proof}))
+    assert {row.variant: row.proof for row in board_of(tmp_path).rows} == {
+        "a": "full",
+        "b": NOT_PROVEN,
+        "c": NOT_PROVEN,
+    }
 
 
 def test_an_undefined_worst_group_has_no_rank(tmp_path: Path, factory: SimpleNamespace) -> None:
