@@ -53,7 +53,7 @@ def align(tuned: Collection[str], base: BaseModel) -> Alignment:
             "transformers-4",
             "served",
             "its tensors have the names of transformers 4, which peft cannot load since transformers 5",
-            "groupgap renames them when it loads the adapter",
+            "adapters.convert.convert_to_transformers_5 writes it with the names of today",
         )
         plain = {name: tensor.shape for name, tensor in base.tensors.items()}
         return Alignment(stored, plain, "transformers-4", (note,))

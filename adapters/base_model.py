@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GroupgapError
+from .resolve import cached_snapshot, card_licence
 from .safe_json import read_json_object
 from .tensors import TensorInfo, inside, read_checkpoint
 
@@ -122,11 +123,15 @@ def read_base(
 ) -> BaseModel:
     """Read a base's configuration and headers.
 
+    Hub id, commit and licence are read from the folder (a snapshot in the hub's cache, a card) where not given.
+
     Raises:
         GroupgapError: no ``config.json``, no safetensors weights, or damaged ones.
     """
     config = read_model_config(path)
     tensors = read_checkpoint(path)
+    if hub_id is None:
+        hub_id, commit = cached_snapshot(Path(path))
     sizes = model_sizes(config)
     model_type = str(config.get("model_type") or config.get("architecture") or "")
     modules = _modules(tensors, model_type, sizes)
@@ -136,7 +141,7 @@ def read_base(
         path=path,
         hub_id=hub_id,
         commit=commit,
-        licence=licence,
+        licence=licence or card_licence(path),
         model_type=model_type,
         architecture=_architecture(config),
         hidden_size=sizes.get("hidden_size"),

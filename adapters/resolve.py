@@ -73,11 +73,11 @@ def _local(folder: Path) -> Resolved:
     if not any((folder / name).is_file() for name in CONFIGS):
         raise GroupgapError(f"{folder}: holds neither {CONFIGS[0]} (an adapter) nor {CONFIGS[1]} (a model)")
     path = folder.absolute()
-    hub_id, commit = _cached(path)
+    hub_id, commit = cached_snapshot(path)
     return Resolved(path, hub_id, commit, card_licence(path))
 
 
-def _cached(path: Path) -> tuple[str | None, str | None]:
+def cached_snapshot(path: Path) -> tuple[str | None, str | None]:
     """The hub id and commit of a folder that is a snapshot in a hub cache."""
     repository = path.parent.parent.name
     if path.parent.name != "snapshots" or not repository.startswith("models--") or not _COMMIT.fullmatch(path.name):

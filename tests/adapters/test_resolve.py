@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from groupgap.adapters.base_model import read_base
 from groupgap.adapters.check import check_adapter
 from groupgap.adapters.resolve import FETCHED, LEFT, card_licence, resolve
 from groupgap.errors import GroupgapError
@@ -167,6 +168,8 @@ def test_from_a_plain_shell_with_a_planted_cache(plant: Plant, published: Path, 
     (published / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "some-org/base"}))
     plant(published)
     cache = plant(base, "some-org/base").parents[2]
+    model = read_base(cache / "models--some-org--base" / "snapshots" / COMMIT)
+    assert (model.hub_id, model.commit) == ("some-org/base", COMMIT)
     environment = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "groupgap.cli", "check", "some-org/adapter@v1", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)

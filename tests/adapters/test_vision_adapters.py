@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from groupgap.adapters.base_model import read_base, to_transformers_5
 from groupgap.adapters.check import CheckOptions, check_adapter
+from groupgap.adapters.convert import convert_to_transformers_5
+from groupgap.errors import GroupgapError
 from safetensors.numpy import load_file, save_file
 
 DEEP = CheckOptions(deep=True)
@@ -88,6 +90,27 @@ def test_an_adapter_of_transformers_4_is_served_after_conversion(vit: dict[str, 
     assert (check.verdict, check.matched, check.expected) == ("served", 10, 10), check.reason
     assert check.converts_from == "transformers-4"
     assert check.targets == {"query": 2, "value": 2}
+
+
+def test_a_converted_adapter_answers_as_the_original(vit: dict[str, Path], tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import ViTForImageClassification
+
+    def logits(adapter: Path) -> torch.Tensor:
+        model = PeftModel.from_pretrained(ViTForImageClassification.from_pretrained(vit["base"]), adapter)
+        return model(pixel_values=torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits
+
+    old = old_names(vit["lora"], tmp_path / "old")
+    with pytest.raises(ValueError, match="No modules were targeted"):
+        logits(old)
+    new = convert_to_transformers_5(old, tmp_path / "new", "vit")
+    assert check_adapter(new, vit["base"], DEEP).converts_from is None
+    assert torch.equal(logits(new), logits(vit["lora"]))
+    with pytest.raises(GroupgapError, match="were not renamed"):
+        convert_to_transformers_5(old, tmp_path / "other", "llama")
+    with pytest.raises(GroupgapError, match="cannot be written"):
+        convert_to_transformers_5(old, tmp_path / "new", "vit")
 
 
 def test_an_image_adapter_without_a_head_uses_the_bases_or_is_refused(vit: dict[str, Path], tmp_path: Path) -> None:
