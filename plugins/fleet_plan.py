@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..adapters.base_model import BaseModel, read_base
 from ..adapters.check import AdapterCheck, CheckOptions, check_adapter
@@ -161,10 +161,9 @@ def _full(variant: Variant, found: Resolved, base: _Base | None) -> tuple[Member
 
 
 def _adapter(variant: Variant, found: Resolved, base: _Base) -> tuple[Member, str]:
-    engine = "vllm" if variant.engine == "vllm" and not variant.merge else "hf"
-    options = CheckOptions(engine=engine, deep=True, other_base=variant.other_base)  # type: ignore[arg-type]
-    check = check_adapter(found.path, base.model, options)
-    if check.verdict != "served":
+    engine: Literal["vllm", "hf"] = "vllm" if variant.engine == "vllm" else "hf"
+    check = check_adapter(found.path, base.model, CheckOptions(engine=engine, deep=True, other_base=variant.other_base))
+    if check.verdict == "refused" or (check.verdict == "merged" and not variant.merge):
         raise GroupgapError(_why(check))
     served = "merged" if variant.merge else "adapter"
     return _make(variant, served, found, base, check.hashes, check), str(base.resolved.path)
