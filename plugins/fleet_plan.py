@@ -12,13 +12,16 @@ from typing import Any, Literal
 from ..adapters.base_model import BaseModel, read_base
 from ..adapters.check import AdapterCheck, CheckOptions, check_adapter
 from ..adapters.check_full import FullCheck, check_full
+from ..adapters.peft_config import CONFIG
 from ..adapters.resolve import Resolved, resolve
 from ..adapters.roster import Roster
+from ..adapters.safe_json import read_json_object
 from ..adapters.tensors import file_hashes
 from ..adapters.variant import Variant
 from ..errors import GroupgapError
 
 OWN = "own engine"
+PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,14 @@ def _why(check: AdapterCheck | FullCheck) -> str:
     return f"{check.path}: {check.reason}{way_out}"
 
 
+def _recipe(check: AdapterCheck) -> dict[str, Any]:
+    """The adapter's configuration without its places: what two trainings of one recipe have in common."""
+    config = read_json_object(check.path / CONFIG)
+    told = {key: value for key, value in sorted(config.items()) if key not in PLACES}
+    # peft writes sets of names in any order
+    return {key: sorted(value, key=str) if isinstance(value, list) else value for key, value in told.items()}
+
+
 def _make(
     variant: Variant,
     served: str,
@@ -200,6 +211,7 @@ def _make(
         "licence": found.licence if found else None,
         "base_licence": base.resolved.licence if base else None,
         "trained_parameters": check.parameters if check else None,
+        "recipe": _recipe(check) if isinstance(check, AdapterCheck) else None,
     }
     plain = {item.name: getattr(variant, item.name) for item in fields(variant)}
     plain |= {"engine_options": dict(variant.engine_options), "labels": description["labels"]}
