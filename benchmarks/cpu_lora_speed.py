@@ -105,6 +105,11 @@ def main() -> int:
                 scores[way] = [logprob for logprob, _ in model.loglikelihood(asked, disable_tqdm=True)]
                 if turn:  # the first warms up
                     seconds[way].append(time.perf_counter() - begin)
+    return report(arguments, seconds, scores)
+
+
+def report(arguments: argparse.Namespace, seconds: dict[str, list[float]], scores: dict[str, list[float]]) -> int:
+    """Print the medians; the exit status."""
     median = {way: statistics.median(taken) for way, taken in seconds.items()}
     difference = max(abs(one - other) for one, other in zip(scores["upstream"], scores["ours"], strict=True))
     print(f"hidden {arguments.hidden}, {arguments.layers} layers, {arguments.documents} documents")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -125,15 +125,7 @@ def prove(
     """
     asks = probe_asks(model, texts)
     expected, matched = _tensors(model, name)
-    base = ask(model, "base", asks)
-    found = ask(model, name, asks)
-    again = ask(model, "base", asks)
-    error = mean = tolerance = None
-    if level == "full":
-        reference = reference or Reference(model.base_folder, model.dtype)
-        theirs = reference.logprobs(asks, name, *model.files(name))
-        error, mean = largest_difference(found, theirs), mean_difference(found, theirs)
-        tolerance = TOLERANCES.get(model.dtype, TOLERANCES["bfloat16"])
+    base, found, again = (ask(model, asked, asks) for asked in ("base", name, "base"))
     proof = Proof(
         variant=name,
         level=level,
@@ -141,17 +133,29 @@ def prove(
         probes=len(asks),
         differs_from_base=None if name == "base" else largest_difference(found, base),
         self_noise=largest_difference(base, again),
-        agrees_with_reference=error,
-        mean_error=mean,
-        tolerance=tolerance,
+        agrees_with_reference=None,
+        mean_error=None,
+        tolerance=None,
         tensors_matched=matched,
         tensors_expected=expected,
     )
+    if level == "full":
+        reference = reference or Reference(model.base_folder, model.dtype)
+        proof = _compared(proof, found, reference.logprobs(asks, name, *model.files(name)))
     reason = why_not(proof)
     if reason:
-        raise ProofError(Proof(**{**proof.as_dict(), "passed": False, "reason": reason}))
+        raise ProofError(replace(proof, passed=False, reason=reason))
     model.use(name)
     return proof
+
+
+def _compared(proof: Proof, mine: list[list[float]], theirs: list[list[float]]) -> Proof:
+    return replace(
+        proof,
+        agrees_with_reference=largest_difference(mine, theirs),
+        mean_error=mean_difference(mine, theirs),
+        tolerance=TOLERANCES.get(proof.dtype, TOLERANCES["bfloat16"]),
+    )
 
 
 def why_not(proof: Proof) -> str:

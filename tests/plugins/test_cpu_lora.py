@@ -151,6 +151,28 @@ def empty_last_slot(model: Any) -> None:
         module.reset_lora(model.lora_manager.lora_slots - 1)
 
 
+def errors_in_one_call(
+    engine: Any, asks: list[Any], expected: dict[str, list[list[float]]], requests: dict[str, Any]
+) -> dict[str, float]:
+    """Ask vLLM itself every prompt of every variant in one call; each variant's largest error."""
+    from groupgap.plugins.proof import largest_difference
+    from vllm import SamplingParams, TokensPrompt
+
+    ids = list(asks[0].ids)
+    rows = [(name, ask) for ask in asks for name in expected]
+    outputs = engine.model.generate(
+        [TokensPrompt(prompt_token_ids=list(ask.prompt)) for _, ask in rows],
+        SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=ids, skip_reading_prefix_cache=True),
+        lora_request=[requests.get(name) for name, _ in rows],
+        use_tqdm=False,
+    )
+    found: dict[str, list[list[float]]] = {name: [] for name in expected}
+    for (name, _), output in zip(rows, outputs, strict=True):
+        logprobs = output.outputs[0].logprobs[0]
+        found[name].append([logprobs[token].logprob for token in ids])
+    return {name: largest_difference(found[name], expected[name]) for name in expected}
+
+
 @pytest.mark.slow
 @pytest.mark.engine
 class TestOnTheEngine:
@@ -175,12 +197,10 @@ class TestOnTheEngine:
         self, engine: Any, upstream: ModuleType, planted: Planted
     ) -> None:
         """The fault that the backend never comes near: vLLM as it is gives the base's rows the last slot's adapter."""
-        from groupgap.plugins.choice_trie import Ask
         from groupgap.plugins.proof import PROBES, ask, largest_difference, probe_asks
-        from vllm import SamplingParams, TokensPrompt
         from vllm.lora.request import LoRARequest
 
-        asks: list[Ask] = probe_asks(engine, PROBES)
+        asks = probe_asks(engine, PROBES)
         names = ("attention", "every", "head")
         expected = {name: ask(engine, name, asks) for name in ("base", *names)}
         engine.use("base")
@@ -188,35 +208,16 @@ class TestOnTheEngine:
         for name in taken:
             engine.engine_adapters._take_out(name)
         requests = [LoRARequest(f"raw {name}", 9_000 + at, str(planted.adapter(name))) for at, name in enumerate(names)]
-        params = SamplingParams(
-            temperature=0, max_tokens=1, logprob_token_ids=list(asks[0].ids), skip_reading_prefix_cache=True
-        )
-
-        def errors() -> dict[str, float]:
-            """Every prompt of every variant in one call."""
-            rows = [(name, one) for one in asks for name in expected]
-            by_name = dict(zip(names, requests, strict=True))
-            outputs = engine.model.generate(
-                [TokensPrompt(prompt_token_ids=list(one.prompt)) for _, one in rows],
-                params,
-                lora_request=[by_name.get(name) for name, _ in rows],
-                use_tqdm=False,
-            )
-            found: dict[str, list[list[float]]] = {name: [] for name in expected}
-            for (name, one), output in zip(rows, outputs, strict=True):
-                logprobs = output.outputs[0].logprobs[0]
-                found[name].append([logprobs[token].logprob for token in one.ids])
-            return {name: largest_difference(found[name], expected[name]) for name in expected}
-
+        by_name = dict(zip(names, requests, strict=True))
         try:
             for request in requests:
                 engine.model.llm_engine.add_lora(request)
             assert None not in engine.engine_adapters.places()["slots"]
-            wrong = errors()
+            wrong = errors_in_one_call(engine, asks, expected, by_name)
             assert wrong["base"] > 0.1
             assert max(wrong[name] for name in names) <= 1e-4
             assert cpu_lora.install()
-            assert max(errors().values()) <= 1e-4
+            assert max(errors_in_one_call(engine, asks, expected, by_name).values()) <= 1e-4
             cpu_lora.uninstall()
             for request in requests:
                 engine.model.llm_engine.remove_lora(request.lora_int_id)
