@@ -65,7 +65,7 @@ class GroupgapClassifier(LM):
         batch_size: texts computed together (``hf``).
         max_length: most tokens of a text; longer ones are cut at the end, and that is said. The model's by default.
         dtype: torch's name of a dtype; ``auto`` is the checkpoint's.
-        device: where torch computes (``hf``); a GPU by default where there is one.
+        device: where torch computes (``hf``); by default a GPU where there is one, else the CPU.
         proof: what must be shown first: ``fast`` (it is not the base that answers), ``full`` (``vllm``: it answers as
             transformers and peft do) or ``none``. By default ``fast``, and ``full`` for ``vllm``.
         other_base: take a base of another hub name than the adapter's configuration has.
@@ -104,7 +104,7 @@ class GroupgapClassifier(LM):
             base, resolve(found).path if found else None, "vllm" if engine == "vllm" else "hf", other_base=other_base
         )
         self._texts = TextEncoder(base, tokenizer, max_length or options.pop("max_model_len", None))
-        self._device = device or _device()
+        self._device = _device(device)
         self.engine, self._dtype, self._batch_size = engine, dtype, _batch_size(batch_size)
         self._head = self._open(options)
         self._mappings: dict[tuple[str, ...], LabelMapping] = {}
@@ -383,7 +383,12 @@ def _batch_size(asked: int | str | None) -> int:
     return int(text)
 
 
-def _device() -> str:
+def _device(asked: str | None) -> str:
+    """Where torch computes; lm-eval's command asks for ``cuda:0`` whether there is one or not."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return asked or "cuda"
+    if asked and asked.startswith("cuda"):
+        log.info("groupgap-classifier: no GPU that torch can use: computing on the CPU")
+    return "cpu" if not asked or asked.startswith("cuda") else asked

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..adapters.base_model import HEADS
 from ..adapters.tensors import read_checkpoint
-from ..errors import GroupgapError, MissingExtraError
+from ..errors import GroupgapError, MissingExtraError, one_line_for_mistakes
 from .classifier_weights import ClassifierFiles, label_names
 from .vllm_adapters import AdapterFolder
 from .vllm_arguments import lora_rank, with_memory
@@ -76,6 +76,8 @@ class VllmClassifier:
                 f"{files.base}: vLLM does not start it as a classifier ({type(error).__name__}: {reason}):"
                 " engine=hf serves it by transformers and peft"
             ) from error
+        finally:
+            one_line_for_mistakes()  # torch.distributed's hook for uncaught errors, set meanwhile, swallows our line
 
     def _load(self, files: ClassifierFiles) -> None:
         from vllm.lora.request import LoRARequest

@@ -20,7 +20,7 @@ from ..adapters.tensors import ADAPTER_WEIGHTS, inside, read_checkpoint
 from ..errors import GroupgapError
 
 log = logging.getLogger(__name__)
-_LOADING = (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError, ImportError)
+_LOADING = (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError, ImportError, AssertionError)
 
 
 @dataclass(frozen=True)

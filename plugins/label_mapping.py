@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..errors import GroupgapError
 
 UNNAMED = re.compile(r"label_\d+", re.IGNORECASE)
-_TELL = "tell it with labels= (labels={'no': 0, 'yes': 1}, or labels=no:0;yes:1; a label's number or its name)"
+_TELL = "tell it with labels=no:0;yes:1 (for each choice, a label's number or its name)"
 
 
 @dataclass(frozen=True)

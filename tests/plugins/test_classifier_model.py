@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,13 @@ def test_a_whole_classifier_answers_as_in_transformers(kind: str, tmp_path: Path
     model = classifier(base)
     assert_equal(model, by_hand(base))
     assert model.get_model_info()["groupgap_labels"] == {"yes": "Yes", "no": "No"}
+
+
+def test_the_gpu_that_lm_eval_asks_for_need_not_be_there(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert classifier(llama, device="cuda:0").device == "cpu"
 
 
 def test_an_adapter_with_a_head_answers_as_in_peft(llama: Path, adapted: Path) -> None:
@@ -295,29 +305,46 @@ def test_lm_eval_evaluates_it(llama: Path, adapted: Path) -> None:
     json.dumps(results["config"]["groupgap_proof"])
 
 
-@pytest.mark.slow
-@pytest.mark.engine
-def test_vllm_answers_as_transformers_do(tmp_path: Path) -> None:
-    """In a process of its own: two engines in one process break each other."""
-    import os
-    import subprocess
-    import sys
-
+def in_vllm(base: Path, adapter: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program on a classifier in vLLM, in a process of its own: two engines in one process break each other."""
     pytest.importorskip("vllm", reason="needs vLLM: pip install 'groupgap[cpu]'")
-    base = save_classifier(tmp_path / "base", "llama", num_attention_heads=2)
-    adapter = save_adapter(base, tmp_path / "adapter", labels=2)
-    program = (
-        "import json, sys\n"
+    start = (
+        "import json\n"
         "from groupgap.plugins.classifier_model import GroupgapClassifier, prove\n"
         f"model = GroupgapClassifier({str(base)!r}, {str(adapter)!r}, labels='no:0;yes:1', engine='vllm',"
         " dtype='float32', kv_cache_memory_bytes=64 << 20)\n"
-        "print(json.dumps(dict(prove(model))))\n"
     )
     environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, env=environment, check=False
-    )
+    command = [sys.executable, "-c", start + program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_vllm_answers_as_transformers_do(llama: Path, adapted: Path) -> None:
+    done = in_vllm(llama, adapted, "print(json.dumps(dict(prove(model))))")
     assert done.returncode == 0, done.stderr[-2000:]
     numbers = json.loads(done.stdout.strip().splitlines()[-1])
-    assert numbers["agrees_with_reference"] <= 1e-5
     assert numbers["level"] == "full"
+    assert numbers["agrees_with_reference"] <= 1e-5
+    assert numbers["differs_from_base"] > 0.01
+    assert numbers["self_noise"] <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_what_vllm_does_not_serve_is_one_line(tmp_path: Path) -> None:
+    """vLLM 0.32 has no LoRA for BERT; the line must come through torch.distributed's hook for uncaught errors."""
+    base = save_classifier(tmp_path / "base", "bert")
+    done = in_vllm(base, save_adapter(base, tmp_path / "adapter", head="classifier"), "")
+    assert done.returncode == 2
+    assert "engine=hf serves it by transformers and peft" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_vllm_would_make_up_a_head_that_the_base_lacks(tmp_path: Path) -> None:
+    base = save_body(tmp_path / "base", "llama")
+    with pytest.raises(GroupgapError, match="vLLM would make one up"):
+        classifier(base, save_adapter(base, tmp_path / "adapter"), engine="vllm")
+    with pytest.raises(GroupgapError, match="trust_remote_code is set by this backend, or not taken"):
+        classifier(base, engine="vllm", trust_remote_code=True)
