@@ -23,7 +23,7 @@ NAMES = ("No", "Yes", "Unsure")
 
 
 def save_classifier(folder: Path, kind: str, *, names: Sequence[str] = NAMES, seed: int = 0, **options: Any) -> Path:
-    """A tiny sequence classifier (``llama``, ``gpt2`` or ``bert``) with random weights that have opinions."""
+    """A tiny sequence classifier (``llama``, ``gpt2``, ``bert`` or ``roberta``) with random weights that have opinions."""
     import torch
     import transformers
 
@@ -32,7 +32,7 @@ def save_classifier(folder: Path, kind: str, *, names: Sequence[str] = NAMES, se
         "llama": {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "pad_token_id": 1},
         "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 64, "bos_token_id": 0, "eos_token_id": 1},
         "bert": {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "pad_token_id": 1},
-    }[kind]
+    }["bert" if kind == "roberta" else kind]
     config = transformers.AutoConfig.for_model(
         kind, vocab_size=save_tokenizer(folder), hidden_size=64, max_position_embeddings=128,
         initializer_range=0.15, id2label=dict(enumerate(names)), **{**sizes, **options},
@@ -127,7 +127,7 @@ def assert_equal(model: Any, expected: list[list[float]], rows: tuple[int, ...] 
             assert greedy == (row[label] == max(row))
 
 
-@pytest.mark.parametrize("kind", ["llama", "bert", "gpt2"])
+@pytest.mark.parametrize("kind", ["llama", "bert", "roberta", "gpt2"])
 def test_a_whole_classifier_answers_as_in_transformers(kind: str, tmp_path: Path) -> None:
     """gpt2 has no padding token: texts of different lengths in one batch must find their last token all the same."""
     base = save_classifier(tmp_path, kind)
@@ -154,7 +154,7 @@ def test_an_adapter_with_a_head_answers_as_in_peft(llama: Path, adapted: Path) -
     assert float(numbers["self_noise"]) < 1e-6
 
 
-@pytest.mark.parametrize(("kind", "head"), [("llama", "score"), ("bert", "classifier")])
+@pytest.mark.parametrize(("kind", "head"), [("llama", "score"), ("bert", "classifier"), ("roberta", "classifier")])
 def test_an_adapter_brings_a_head_of_another_size(kind: str, head: str, tmp_path: Path) -> None:
     base = save_classifier(tmp_path / "base", kind)
     adapter = save_adapter(base, tmp_path / "adapter", labels=2, head=head)
