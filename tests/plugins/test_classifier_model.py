@@ -23,7 +23,7 @@ NAMES = ("No", "Yes", "Unsure")
 
 
 def save_classifier(folder: Path, kind: str, *, names: Sequence[str] = NAMES, seed: int = 0, **options: Any) -> Path:
-    """A tiny sequence classifier (``llama``, ``gpt2``, ``bert`` or ``roberta``) with random weights that have opinions."""
+    """A tiny sequence classifier (llama, gpt2, bert or roberta) with random weights that have opinions."""
     import torch
     import transformers
 
