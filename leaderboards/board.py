@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..errors import GroupgapError
 from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
 from .answers import Answers
 from .collection import Collection, Entry
-from .runs import Run
-from .seeds import by_recipe, pool, shared_name
+from .reported import Discrepancy, discrepancies
+from .seeds import fold, names_of, pool
 
 DEFAULT_MIN_GROUP = 30
 NOT_PROVEN = "not proven"
@@ -25,14 +24,6 @@ METRICS: dict[str, str] = {
     "eopp": "equal opportunity difference",
     "eod": "equalized odds difference",
     "eod_mean": "mean equalized odds difference",
-}
-# lm-eval's names of the same numbers; a task of several axes puts the axis in front of all but acc.
-REPORTED = {
-    "acc": "accuracy",
-    "worst_group_acc": "worst_group",
-    "acc_spread": "accuracy_spread",
-    "dpd": "dpd",
-    "eod": "eod",
 }
 
 
@@ -59,23 +50,6 @@ class Options:
         ):
             if value is not None and value < least:
                 raise GroupgapError(f"{flag} {value}: expected a whole number, {least} or more")
-
-
-@dataclass(frozen=True)
-class Discrepancy:
-    """A number of lm-eval's that differs from the one recomputed from the answers.
-
-    Attributes:
-        metric: lm-eval's name.
-        reported: its number, or its words for none.
-        recomputed: ours.
-        remark: why they may differ, where that is known.
-    """
-
-    metric: str
-    reported: float | str
-    recomputed: Estimate
-    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +85,7 @@ class Row:
             does not say.
         backend: lm-eval's model type.
         seeds: training seeds, where ``variant.json`` says them.
+        members: names of the runs that are averaged; the row's own name for a single one.
         classes: texts of the choices.
         limited: whether only a part of the task was answered.
         shots: few-shot examples.
@@ -133,6 +108,7 @@ class Row:
     proof: str = NOT_PROVEN
     backend: str = ""
     seeds: tuple[int, ...] = ()
+    members: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     limited: bool = False
     shots: int | None = None
@@ -197,19 +173,22 @@ def build_board(
     """
     options = options or Options()
     rows = []
+    notes = list(collection.notes)
     tasks: dict[str, list[Entry]] = {}
     for entry in collection.entries:
         tasks.setdefault(entry.task, []).append(entry)
     for task, entries in tasks.items():
-        for seeds in by_recipe(entries):
+        folded, said = fold(entries)
+        notes += [f"task {task}: {note}" for note in said]
+        for name, seeds in zip(names_of(folded), folded, strict=True):
             for number, answers in enumerate(seeds[0].answers):
                 if progress:
-                    progress(f"{task}, {answers.axis}: {seeds[0].run.name}")
-                rows.append(_row(seeds, number, options))
-    return Board(_ranked(rows), options, collection.notes)
+                    progress(f"{task}, {answers.axis}: {name}")
+                rows.append(_row(name, seeds, number, options))
+    return Board(_ranked(rows), options, tuple(notes))
 
 
-def _row(seeds: Sequence[Entry], number: int, options: Options) -> Row:
+def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Row:
     """The row of one variant, or of all seeds of one, on the axis with this number."""
     entry, answers = seeds[0], [one.answers[number] for one in seeds]
     first = answers[0]
@@ -222,13 +201,14 @@ def _row(seeds: Sequence[Entry], number: int, options: Options) -> Row:
     return Row(
         task=entry.task,
         axis=first.axis,
-        variant=shared_name(seeds),
+        variant=name,
         judgement=judgement,
         base=entry.run.variant.base,
         method=entry.run.variant.method,
         proof=", ".join(dict.fromkeys(run.variant.proof or NOT_PROVEN for run in runs)),
         backend=str(entry.run.facts["config"].get("model", "")),
         seeds=tuple(run.variant.seed for run in runs if run.variant.seed is not None),
+        members=tuple(run.name for run in runs),
         classes=first.classes,
         limited=any(one.limited for one in answers),
         shots=entry.run.shots(entry.task),
@@ -266,35 +246,9 @@ def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) ->
 def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[SeedResult]) -> Iterable[Discrepancy]:
     for entry, result in zip(seeds, results, strict=True):
         prefix = f"{axis}_" if len(entry.answers) > 1 else ""
-        for found in _discrepancies(entry.run, entry.task, prefix, result.judgement):
+        for found in discrepancies(entry.run, entry.task, prefix, result.judgement):
             at = f"seed {result.seed}" if len(seeds) > 1 else ""
             yield replace(found, remark="; ".join(part for part in (at, found.remark) if part))
-
-
-def _discrepancies(run: Run, task: str, prefix: str, judgement: Judgement) -> Iterable[Discrepancy]:
-    reported = run.reported(task)
-    own = run.min_group(task)
-    remark = ""
-    if own is not None and own != judgement.min_group:
-        remark = f"lm-eval judged with groups of {own} or more, the board with {judgement.min_group} or more"
-    for name, metric in REPORTED.items():
-        if name != "acc" and not run.fair(task):
-            continue
-        theirs = reported.get(f"{name if name == 'acc' else prefix + name},none")
-        ours: Estimate = getattr(judgement, metric)
-        if theirs is not None and not _agree(theirs, ours):
-            shown = theirs if isinstance(theirs, str) else float(theirs) if _finite(theirs) else str(theirs)
-            yield Discrepancy(prefix + name if name != "acc" else name, shown, ours, "" if name == "acc" else remark)
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-def _agree(reported: Any, recomputed: Estimate) -> bool:
-    if isinstance(reported, str):
-        return recomputed.value is None and reported.startswith("undefined")
-    return _finite(reported) and recomputed.value is not None and abs(reported - recomputed.value) <= 1e-9
 
 
 def _ranked(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -71,7 +71,9 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
             compared as they are.
 
     Returns:
-        Its identity is the whole file but for ``proof``, ``command``, ``date``, ``versions``.
+        Its identity is the whole file but for ``proof``, ``command``, ``date``, ``versions``. Its recipe, for a
+        training seed, is what is left without ``PER_SEED``: the fleet's ``recipe`` (an adapter's configuration without
+        its places) is part of it.
     """
     told = {key: value for key, value in entries.items() if key not in ("proof", "command", "date", "versions")}
     seed = entries.get("seed")
@@ -79,7 +81,8 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
     base, method = _text(entries.get("base")), _text(entries.get("method"))
     recipe = None
     if seed is not None:
-        recipe = _canonical({key: value for key, value in entries.items() if key not in PER_SEED})
+        kept = {key: value for key, value in entries.items() if key not in PER_SEED}
+        recipe = _canonical({**kept, "recipe": _unordered(kept.get("recipe"))})
     chosen = _text(entries.get("name"))
     name = chosen or " ".join(part for part in (_short(base or ""), method) if part) or "unnamed"
     details = {key: value if isinstance(value, str) else _canonical(value) for key, value in told.items()}
@@ -180,6 +183,15 @@ def _short(location: str) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
+
+
+def _unordered(value: object) -> object:
+    """An adapter's configuration with its lists of names sorted: peft writes sets, each time in another order."""
+    if isinstance(value, Mapping):
+        return {key: _unordered(inner) for key, inner in value.items()}
+    if isinstance(value, list) and all(isinstance(inner, str) for inner in value):
+        return sorted(value)
+    return value
 
 
 def _canonical(value: object) -> str:

@@ -47,7 +47,8 @@ def cells(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
         gaps.append(estimate_text(gap, shown) + chance)
     rank = "-" if row.rank is None else str(row.rank)
     n = f"{row.n:,}" + (" limited" if row.limited else "")
-    return [rank, shown(row.variant), n, estimate_text(found.accuracy, shown), worst, *gaps]
+    variant = shown(row.variant) + (f" ({len(row.by_seed)} seeds)" if row.by_seed else "")
+    return [rank, variant, n, estimate_text(found.accuracy, shown), worst, *gaps]
 
 
 def estimate_text(estimate: Estimate, shown: Callable[[str], str] = plain) -> str:
@@ -79,13 +80,20 @@ def remarks(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
     return said
 
 
+def members(row: Row, shown: Callable[[str], str] = plain) -> str:
+    """Which runs a row of several seeds is the mean of."""
+    named = ", ".join(f"{shown(one.variant)} (seed {one.seed})" for one in row.by_seed)
+    return f"{shown(row.variant)}: mean of {len(row.by_seed)} trainings, intervals over trainings: {named}"
+
+
 def under_table(rows: Sequence[Row], shown: Callable[[str], str] = plain) -> list[str]:
-    """What stands under a table: groups left out (once where it is the same for all rows), and remarks on rows."""
+    """What stands under a table: groups left out (once where it is the same for all rows), members, remarks on rows."""
     said = {shown(row.variant): left_out(row, shown) for row in rows}
     if len(set(said.values())) == 1:
         lines = [text for text in (next(iter(said.values())),) if text]
     else:
         lines = [f"{name}: {text}" for name, text in said.items() if text]
+    lines += [members(row, shown) for row in rows if row.by_seed]
     return lines + [f"{shown(row.variant)}: {text}" for row in rows for text in remarks(row, shown)]
 
 
@@ -146,7 +154,7 @@ def _group_section(row: Row) -> str:
     about += f"; a rate on fewer than {row.judgement.min_group} enters no gap; proof of life: {escape(row.proof)}"
     parts = [f"### {escape(row.variant)}", about + chance, *_calibration_lines(row), table(header, lines)]
     if row.by_seed:
-        parts.append(table(("seed", *COLUMNS[3:]), [_seed_cells(one) for one in row.by_seed]))
+        parts.append(table(("seed", "run", *COLUMNS[3:]), [_seed_cells(one) for one in row.by_seed]))
     return "\n\n".join(parts)
 
 
@@ -166,4 +174,4 @@ def _calibration_lines(row: Row) -> list[str]:
 
 def _seed_cells(one: SeedResult) -> list[str]:
     row = Row("", "", "", one.judgement)
-    return [str(one.seed), *cells(row, escape)[3:]]
+    return [str(one.seed), escape(one.variant), *cells(row, escape)[3:]]

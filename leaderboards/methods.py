@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import GroupgapError
 from .collection import Collection, Entry
 from .runs import is_called
-from .seeds import by_recipe, shared_name
+from .seeds import by_recipe, names_of, recipes_of
 
 
 @dataclass(frozen=True)
@@ -66,21 +65,16 @@ def methods_of(collection: Collection) -> tuple[Method, ...]:
         GroupgapError: if one recipe has the same seed twice.
     """
     runs = {entry.run.name: entry for entry in reversed(collection.entries)}
-    recipes: dict[str, list[Entry]] = {}
-    for entry in runs.values():
-        recipes.setdefault(entry.run.variant.recipe or f"run {entry.run.name}", []).append(entry)
+    recipes = recipes_of(runs.values())
     folded = [[entry] for entry in runs.values()]
     if len(recipes) > 1:
-        for entries in recipes.values():
+        for entries in recipes:
             _check_seed_once(entries)
-        folded = by_recipe(list(runs.values()))
-    names = [shared_name(entries) for entries in folded]
-    often = Counter(names)
+        folded = by_recipe(runs.values())
     found = []
-    for name, entries in zip(names, folded, strict=True):
+    for name, entries in zip(names_of(folded), folded, strict=True):
         members = [entry.run.name for entry in entries]
-        shown = name if often[name] == 1 else f"{name} ({', '.join(members)})"
-        found.append(Method(shown, tuple(entry for entry in collection.entries if entry.run.name in members)))
+        found.append(Method(name, tuple(entry for entry in collection.entries if entry.run.name in members)))
     return tuple(sorted(found, key=lambda method: method.name))
 
 

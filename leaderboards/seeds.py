@@ -3,36 +3,91 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
+from ..errors import GroupgapError
 from ..metrics import Estimate, GroupRates, Judgement, mean_over_seeds, pool_seeds
 from .answers import Answers
 from .collection import Entry
+from .pairing import check_seeds
 
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
 
 
-def by_recipe(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """The entries of one task, those that are seeds of one recipe together, in order of their seed.
-
-    Entries of one recipe stay apart where two of them have the same seed.
-    """
+def recipes_of(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries, those of one recipe together; an entry without a recipe by itself."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         recipe = entry.run.variant.recipe
         key = f"run {entry.run.name}" if recipe is None else f"recipe {recipe}"
         groups.setdefault(key, []).append(entry)
+    return list(groups.values())
+
+
+def by_recipe(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries of one task, those that are seeds of one recipe together, in order of their seed.
+
+    Entries of one recipe stay apart where two of them have the same seed.
+    """
     folded: list[list[Entry]] = []
-    for group in groups.values():
+    for group in recipes_of(entries):
         seeds = [entry.run.variant.seed for entry in group]
         if len(set(seeds)) == len(group):
             folded.append(sorted(group, key=lambda entry: entry.run.variant.seed or 0))
         else:
             folded += [[entry] for entry in group]
     return folded
+
+
+def fold(entries: Iterable[Entry]) -> tuple[list[list[Entry]], list[str]]:
+    """The rows of one task: seeds of one recipe together, where they were asked alike.
+
+    Args:
+        entries: all of the task.
+
+    Returns:
+        The entries of each row, in order of their seed, and notes on recipes whose runs stay rows of their own.
+    """
+    rows: list[list[Entry]] = []
+    notes = []
+    for group in recipes_of(entries):
+        ordered = sorted(group, key=lambda entry: entry.run.variant.seed or 0)
+        why = _why_apart(ordered)
+        rows += [[entry] for entry in ordered] if why else [ordered]
+        if why:
+            names = ", ".join(entry.run.name for entry in ordered)
+            notes.append(f"by their variant.json {names} are seeds of one recipe, but stay rows of their own: {why}")
+    return rows, notes
+
+
+def _why_apart(seeds: Sequence[Entry]) -> str | None:
+    """Why entries of one recipe cannot be one row; ``None`` where they can."""
+    numbers = [entry.run.variant.seed for entry in seeds]
+    if len(set(numbers)) < len(numbers):
+        return f"seed {next(number for number in numbers if numbers.count(number) > 1)} stands twice"
+    axes = {tuple(answers.axis for answers in entry.answers) for entry in seeds}
+    if len(axes) > 1:
+        return "they were judged along other axes"
+    try:
+        for answers in zip(*(entry.answers for entry in seeds), strict=True):
+            check_seeds("this recipe", seeds, answers)
+    except GroupgapError as error:
+        return str(error)
+    return None
+
+
+def names_of(folded: Sequence[Sequence[Entry]]) -> list[str]:
+    """A name for each row: that of its only run, or what its seeds share, with its runs where two share it."""
+    names = [shared_name(entries) for entries in folded]
+    often = Counter(names)
+    return [
+        f"{name} ({', '.join(entry.run.name for entry in entries)})" if often[name] > 1 and len(entries) > 1 else name
+        for name, entries in zip(names, folded, strict=True)
+    ]
 
 
 def shared_name(entries: Sequence[Entry]) -> str:

@@ -69,6 +69,7 @@ def _row_document(row: Row) -> dict[str, Any]:
         "proof": row.proof,
         "backend": row.backend,
         "seeds": list(row.seeds),
+        "members": list(row.members),
         "identity": row.identity,
         "n": row.n,
         "limited": row.limited,
@@ -144,6 +145,7 @@ def _flat_row(row: Row) -> dict[str, Any]:
         "proof": row.proof,
         "backend": row.backend,
         "seeds": " ".join(map(str, row.seeds)),
+        "members": " / ".join(row.members),
         "n": row.n,
         "limited": row.limited,
         "shots": row.shots,
@@ -166,6 +168,7 @@ def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
         name: estimate.value,
         f"{name}_low": estimate.low,
         f"{name}_high": estimate.high,
+        f"{name}_interval": estimate.interval,
         f"{name}_undefined": estimate.reason,
     }
     if name in METRICS and name != "accuracy":
@@ -188,6 +191,7 @@ def _flat_groups(row: Row) -> Iterable[dict[str, Any]]:
                 rate: estimate.value,
                 f"{rate}_low": estimate.low,
                 f"{rate}_high": estimate.high,
+                f"{rate}_interval": estimate.interval,
                 f"{rate}_undefined": estimate.reason,
             }
         yield flat | {"left_out": row.left_out.get(group)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +13,9 @@ import numpy as np
 import pytest
 from groupgap.leaderboards.board import Board, Options, build_board
 from groupgap.leaderboards.collection import Request, collect
-from groupgap.leaderboards.markdown import board_markdown
+from groupgap.leaderboards.markdown import board_markdown, terminal
 from groupgap.leaderboards.page import board_page
-from groupgap.leaderboards.tables import board_csv, board_document, to_json
+from groupgap.leaderboards.tables import board_csv, board_document, groups_csv, to_json
 from scipy import stats
 
 
@@ -82,7 +84,77 @@ def test_one_seed_twice_is_not_folded(tmp_path: Path, factory: SimpleNamespace) 
     for name in ("a", "b"):
         folder = tmp_path / ("run-0" if name == "a" else "run-1")
         (folder / "variant.json").write_text(json.dumps({"name": name, "weights": name, "seed": 13}))
-    assert [row.seeds for row in board_of(tmp_path).rows] == [(13,), (13,)]
+    board = board_of(tmp_path)
+    assert [row.seeds for row in board.rows] == [(13,), (13,)]
+    assert board.notes[-1].endswith("but stay rows of their own: seed 13 stands twice")
+
+
+def test_seeds_that_were_not_asked_alike_stay_rows_of_their_own(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path, factory, ["a-s1", "a-s2"])
+    factory.run(n=120, skill=1, prompt="Other: {text}").write(tmp_path / "run-1")
+    board = board_of(tmp_path)
+    assert sorted((row.variant, row.seeds) for row in board.rows) == [("a-s1", (13,)), ("a-s2", (42,))]
+    (note,) = [note for note in board.notes if "seeds of one recipe" in note]
+    assert note.startswith("task mytask: by their variant.json a-s1, a-s2 are seeds of one recipe, but stay rows")
+    assert "they were asked with other prompts (in 120 of 120 common documents)" in note
+
+
+def test_seeds_along_other_axes_stay_rows_of_their_own(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path, factory, ["a-s1", "a-s2"])
+    axes = {**factory.FAIR["axes"], "language": {"field": "meta.lang", "groups": ["en", "de"]}}
+    factory.run(n=120, skill=1, fair={**factory.FAIR, "axes": axes}).write(tmp_path / "run-1")
+    board = board_of(tmp_path)
+    assert sorted((row.axis, row.variant) for row in board.rows) == [
+        ("faith", "a-s1"),
+        ("faith", "a-s2"),
+        ("language", "a-s2"),
+    ]
+    assert "they were judged along other axes" in board.notes[-1]
+
+
+def test_adapters_of_another_shape_are_another_recipe(tmp_path: Path, factory: SimpleNamespace) -> None:
+    shapes = [{"r": 8, "target_modules": ["q", "v"]}, {"r": 8, "target_modules": ["v", "q"]}, {"r": 64}]
+    for number, recipe in enumerate(shapes):
+        folder = factory.run(n=120, skill=number).write(tmp_path / str(number))
+        described = {"name": f"lora-s{number}", "base": "b", "method": "lora", "seed": number, "recipe": recipe}
+        (folder / "variant.json").write_text(json.dumps(described))
+    assert sorted((row.variant, row.members) for row in board_of(tmp_path).rows) == [
+        ("lora", ("lora-s0", "lora-s1")),  # the order of target_modules is peft's chance
+        ("lora-s2", ("lora-s2",)),
+    ]
+
+
+def test_two_recipes_with_one_beginning_are_told_apart(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path / "a", factory, ["m1", "m2"], rank=8)
+    write_seeds(tmp_path / "b", factory, ["m3", "m4"], rank=2)
+    assert sorted(row.variant for row in board_of(tmp_path).rows) == ["m (m1, m2)", "m (m3, m4)"]
+
+
+def test_the_members_of_a_row_are_listed_everywhere(tmp_path: Path, factory: SimpleNamespace) -> None:
+    board = board_of(write_seeds(tmp_path, factory, ["lora-s1", "lora-s2", "lora-s3"]))
+    listed = "mean of 3 trainings, intervals over trainings: lora-s1 (seed 13), lora-s2 (seed 42), lora-s3 (seed 1337)"
+    assert listed in board_page(board)
+    assert listed in terminal(board)
+    assert listed in board_markdown(board)
+    assert "| lora-s3 " in board_markdown(board)
+    (line,) = csv.DictReader(io.StringIO(board_csv(board)))
+    assert line["members"] == "lora-s1 / lora-s2 / lora-s3"
+    assert board_document(board)["rows"][0]["members"] == ["lora-s1", "lora-s2", "lora-s3"]
+
+
+def test_rows_over_trainings_are_labelled_as_such(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path / "a", factory, ["lora-s1", "lora-s2"])
+    factory.run(n=120, skill=7).write(tmp_path / "b")
+    board = board_of(tmp_path)
+    for text in (terminal(board), board_markdown(board)):
+        assert "| lora (2 seeds) " in text
+        assert "| org/model-a (" not in text
+    kinds = {line["variant"]: line for line in csv.DictReader(io.StringIO(board_csv(board)))}
+    assert kinds["lora"]["accuracy_interval"] == "t over 2 seeds"
+    assert kinds["lora"]["dpd_interval"] == "simultaneous t over 2 seeds"
+    assert kinds["org/model-a"]["dpd_interval"] == "simultaneous"
+    groups = list(csv.DictReader(io.StringIO(groups_csv(board))))
+    assert {line["tpr_interval"] for line in groups if line["variant"] == "lora"} == {"t over 2 seeds"}
 
 
 def test_every_surface_shows_the_seeds(tmp_path: Path, factory: SimpleNamespace) -> None:
