@@ -62,9 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GroupgapError as error:
         print(f"groupgap: error: {one_line(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("groupgap: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"groupgap: error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ def one_line_for_mistakes() -> None:
         if not isinstance(error, GroupgapError):
             shown_before(kind, error, traceback)
             return
-        print(f"groupgap: error: {one_line(error)}", file=sys.stderr)
+        # torch.distributed calls hooks with sys.stderr held back, and would lose the line
+        print(f"groupgap: error: {one_line(error)}", file=sys.__stderr__ or sys.stderr, flush=True)
         raise SystemExit(2)
 
     show.of_groupgap = True  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from .safe_json import MEBIBYTE, parse_json, read_json_object
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_WEIGHTS = "model.safetensors"
+HASHED = (".safetensors", ".json", ".model", ".txt", ".jinja")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 HEADER_BYTES = 8 * MEBIBYTE
 INDEX_BYTES = 16 * MEBIBYTE
@@ -275,6 +276,6 @@ def sha256(path: Path) -> str:
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of the safetensors and JSON files directly in a folder, by name."""
-    names = sorted(path.name for path in _listing(folder) if path.suffix in (".safetensors", ".json"))
+    """SHA-256 of the files directly in a folder that answers depend on (weights, configuration, tokenizer), by name."""
+    names = sorted(path.name for path in _listing(folder) if path.suffix in HASHED)
     return {name: sha256(inside(folder, name)) for name in names}

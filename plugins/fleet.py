@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -164,7 +165,8 @@ class _locked:  # noqa: N801 - a context manager
         self._path = folder / LOCK
 
     def __enter__(self) -> int:
-        self._file = self._path.open("w")
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        self._file = os.fdopen(descriptor, "r+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -181,9 +183,9 @@ def _events(
     entries: dict[str, Any], folder: Path, sink: IO[bytes], lock: int, start_limit: float
 ) -> Iterator[dict[str, Any]]:
     """Start a worker and yield its events; an engine that does not start in time is ended."""
-    (folder / "job.json").write_text(json.dumps(entries))
+    (folder / "job.json").write_text(json.dumps(entries, default=str))
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", f"{__package__}.fleet_worker", str(folder / "job.json"), str(writing)]
+    command = [sys.executable, "-P", "-m", f"{__package__}.fleet_worker", str(folder / "job.json"), str(writing)]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -197,6 +199,7 @@ def _events(
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_pump, args=(reading, lines), daemon=True).start()
     limit: float | None = start_limit
+    ended = False
     try:
         while True:
             try:
@@ -205,11 +208,12 @@ def _events(
                 yield {"event": "engine failed", "reason": f"the engine did not start within {start_limit:.0f} s"}
                 return
             if line is None:
+                ended = True
                 return
             limit = None
             yield json.loads(line)
     finally:
-        _end(process)
+        _end(process, patience=30.0 if ended else 0.0)
 
 
 def _pump(descriptor: int, lines: queue.Queue[str | None]) -> None:
@@ -219,13 +223,13 @@ def _pump(descriptor: int, lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a worker and all that it started."""
-    try:
-        process.wait(timeout=30)
-    except subprocess.TimeoutExpired:
+def _end(process: subprocess.Popen[bytes], patience: float) -> None:
+    """End a worker and all that it started; one that said goodbye gets some seconds to go by itself."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=patience)
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def _tail(log: Path, lines: int = 3) -> str:

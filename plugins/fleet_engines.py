@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..adapters.merge import merge_adapter
+from ..adapters.resolve import resolve
 from .fleet_plan import OWN, Job, Member
 from .run_folder import folder_name
+from .transformers_proof import prove, unlike
 
 
 class Engine(Protocol):
@@ -58,7 +60,21 @@ class VllmEngine:
                 folder = merge_adapter(self._model.base_folder, folder, self._scratch / folder_name(name))
             self._model.add_full(name, folder)
         proof = prove(self._model, name, level="fast" if member.proof == "fast" else "full", reference=self._reference)
-        return self._model, {**proof.as_dict(), "variant": member.name}
+        numbers = {**proof.as_dict(), "variant": member.name}
+        if member.served == OWN:
+            numbers |= self._unlike_its_base(member)
+        return self._model, numbers
+
+    def _unlike_its_base(self, member: Member) -> Mapping[str, Any]:
+        """A fine-tune in an engine of its own has no base beside it: compare it with transformers' copy of the base."""
+        from .proof import PROBES, Reference, ask, probe_asks
+
+        if not member.variant["base"]:
+            return {"differs_from_base": None}
+        folder = resolve(member.variant["base"]).path
+        asks = probe_asks(self._model, PROBES)
+        theirs = Reference(folder, self._model.dtype).logprobs(asks, member.name, "base", folder)
+        return unlike(ask(self._model, "base", asks), theirs, self._model.dtype, member.name)
 
 
 class EngineAVariant:
@@ -75,17 +91,15 @@ class EngineAVariant:
     def _transformers(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
         from lm_eval.models.huggingface import HFLM
 
-        from .transformers_proof import prove
-
         options = {"batch_size": 16, "device": "cpu" if _on_cpu() else "cuda", "dtype": "float32", **self._job.options}
         folder, base = str(member.folder), str(self._job.base)
         if member.served == "merged":
             folder = str(merge_adapter(Path(base), Path(folder), self._scratch / folder_name(member.name)))
         if member.served == "adapter":
-            model = HFLM(pretrained=base, peft=folder, **options)
+            model = _with_adapter(base, folder, options)
         else:
             model = HFLM(pretrained=folder, **options)
-        return model, prove(model, None if member.served == "base" or not member.variant["base"] else base, member.name)
+        return model, prove(model, base if member.variant["base"] and member.served != "base" else None, member.name)
 
     def _classifier(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
         from .classifier_model import GroupgapClassifier, prove
@@ -105,6 +119,20 @@ class EngineAVariant:
         name = member.variant["served_as"] or member.name
         model = GroupgapServer(url=member.variant["server"], model=name, **self._job.options)
         return model, prove(model)
+
+
+def _with_adapter(base: str, adapter: str, options: Mapping[str, Any]) -> Any:
+    """Lay an adapter on its base as peft does; lm-eval's own ``peft=`` would resize the base to its tokenizer."""
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    own = {key: value for key, value in options.items() if key not in ("dtype", "device")}
+    dtype = options["dtype"] if options["dtype"] == "auto" else getattr(torch, options["dtype"])
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True).to(options["device"])
+    tuned = PeftModel.from_pretrained(model, adapter, torch_device=str(options["device"])).eval()
+    return HFLM(pretrained=tuned, tokenizer=base, **own)
 
 
 def _on_cpu() -> bool:

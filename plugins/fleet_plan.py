@@ -21,6 +21,22 @@ from ..adapters.variant import Variant
 from ..errors import GroupgapError
 
 OWN = "own engine"
+# engine options that would put another model in the variant's place, or switch its check or proof off
+OURS_TO_SET = frozenset(
+    {
+        "pretrained",
+        "model",
+        "peft",
+        "adapter",
+        "adapters",
+        "delta",
+        "tokenizer",
+        "revision",
+        "check_files",
+        "proof",
+        "url",
+    }
+)
 PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
 
 
@@ -94,6 +110,7 @@ def make_plan(roster: Roster, progress: Callable[[str], None] = lambda _: None) 
     for variant in roster.variants:
         progress(f"checking {variant.name}")
         try:
+            _refuse_options(variant)
             member, base = _member(variant, look)
         except GroupgapError as error:
             refused[variant.name] = str(error)
@@ -120,6 +137,12 @@ def alone(job: Job, name: str) -> Job:
     (member,) = (member for member in job.members if member.name == name)
     own = replace(member, served=OWN, description={**member.description, "served": OWN})
     return Job(job.engine, member.folder, job.options, (own,))
+
+
+def _refuse_options(variant: Variant) -> None:
+    taken = sorted(set(variant.engine_options) & OURS_TO_SET)
+    if taken:
+        raise GroupgapError(f"engine_options: {taken[0]} is not an option: the roster's own keys say which model it is")
 
 
 class _Base:
@@ -207,6 +230,10 @@ def _make(
         "engine_options": dict(variant.engine_options),
         "labels": dict(variant.labels) if variant.labels else None,
         "server": variant.server,
+        "served_as": variant.served_as,
+        "merge": variant.merge,
+        "other_base": variant.other_base,
+        "asked_proof": variant.proof,
         "served": served,
         "licence": found.licence if found else None,
         "base_licence": base.resolved.licence if base else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,13 +49,23 @@ def load_questions(choices: Sequence[Mapping[str, Any]]) -> tuple[Question, ...]
         for name, task in _load(choice["name"], choice["options"]).items():
             if name in found:
                 raise GroupgapError(f"task {name} is asked twice in the roster: name it once")
-            documents = len(task.eval_docs)
             told = {key: choice[key] for key in ("num_fewshot", "limit", "options")}
-            version = importlib.metadata.version("lm_eval")
-            mark = fingerprint(task=name, config=task.dump_config(), lm_eval=version, documents=documents, **told)
-            limit = choice["limit"]
+            documents, limit = len(task.eval_docs), choice["limit"]
+            mark = fingerprint(task=name, asked=_as_asked(task), **told)
             found[name] = Question(name=name, mark=mark, documents=min(documents, limit or documents), **told)
     return tuple(found.values())
+
+
+def _as_asked(task: Any) -> str:
+    """A hash of what is asked: the configuration, and every document with its prompt and its right answer."""
+    config = {key: value for key, value in task.dump_config().items() if key != "metadata"}
+    metadata = {key: value for key, value in (task.config.metadata or {}).items() if key != "config_source"}
+    digest = hashlib.sha256(fingerprint(config=config, metadata=metadata).encode())
+    examples = task.fewshot_docs() if task.config.fewshot_split or task.config.fewshot_config else None
+    for document in (*task.eval_docs, *(examples or ())):
+        asked = [document, task.doc_to_text(document), task.doc_to_target(document)]
+        digest.update(json.dumps(asked, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
 
 
 def _manager(name: str, options: Mapping[str, Any]) -> Any:
@@ -104,3 +115,24 @@ def ask(model: Any, question: Question, source: str, save_into: Path) -> None:
     tracker.save_results_aggregated(results=results, samples=samples)
     for task, lines in samples.items():
         tracker.save_results_samples(task_name=task, samples=lines)
+    _check_written(save_into, question.name, sum(map(len, samples.values())))
+
+
+def _check_written(folder: Path, task: str, expected: int) -> None:
+    """Read back what lm-eval wrote: it logs a full disk and goes on.
+
+    Raises:
+        GroupgapError: a file is missing, cut off, or holds another number of answers.
+    """
+    try:
+        (results,) = folder.rglob("results_*.json")
+        (samples,) = folder.rglob("samples_*.jsonl")
+        json.loads(results.read_text())
+        with samples.open() as lines:
+            written = sum(1 for line in lines if json.loads(line))
+    except (ValueError, OSError) as error:
+        raise GroupgapError(
+            f"{folder}: the answers to {task} could not be written whole (is the disk full?)"
+        ) from error
+    if written != expected:
+        raise GroupgapError(f"{folder}: {written} of {expected} answers to {task} were written (is the disk full?)")

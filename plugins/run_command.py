@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from ..errors import GroupgapError
+from ..errors import GroupgapError, one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +34,12 @@ def run(args: argparse.Namespace) -> int:
     from .fleet_plan import make_plan
     from .fleet_tasks import load_questions
     from .plan_command import choices
+    from .run_folder import folder_name
 
     started = time.monotonic()
 
     def say(line: str) -> None:
-        print(f"[{time.monotonic() - started:5.0f} s] {line}", file=sys.stderr, flush=True)
+        print(f"[{time.monotonic() - started:5.0f} s] {one_line(line)}", file=sys.stderr, flush=True)
 
     roster = load_roster(args.roster)
     if args.output.exists() and not args.output.is_dir():
@@ -53,9 +54,11 @@ def run(args: argparse.Namespace) -> int:
         f"{len(summary.answered)} answered, {len(summary.kept)} kept from before, {len(summary.failed)} variants failed"
     )
     for variant, reason in summary.failed.items():
-        print(f"groupgap: failed: {variant}: {reason}", file=sys.stderr)
-    if (summary.answered or summary.kept) and not args.no_board:
-        board = [sys.executable, "-m", f"{__package__.rpartition('.')[0]}.cli", "board", str(args.output / RUNS)]
+        print(f"groupgap: failed: {one_line(variant)}: {one_line(reason)}", file=sys.stderr)
+    there = sorted({variant for variant, _ in (*summary.answered, *summary.kept)} - set(summary.failed))
+    if there and not args.no_board:  # of this roster's variants alone: a folder may hold others, and old answers
+        board = [sys.executable, "-P", "-m", f"{__package__.rpartition('.')[0]}.cli", "board"]
+        board += [str(args.output / RUNS / folder_name(variant)) for variant in there]
         status = subprocess.run([*board, "-o", str(args.output / "board")], check=False).returncode
         if status:
             return status

@@ -12,7 +12,7 @@ from groupgap import GroupgapError
 from groupgap.plugins.fleet_engines import open_engine
 from groupgap.plugins.fleet_plan import Job, Member
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROMPT = "Remark: the elmic choir was dreary\nIs this remark rude? Answer yes or no.\nAnswer:"
 
@@ -76,3 +76,18 @@ def test_an_adapter_that_changes_nothing_is_refused_with_the_number(
     for served in ("adapter", "merged"):
         with pytest.raises(GroupgapError, match=r"variant it: not proven live: it answers as the base does .*: 0"):
             _ready(served, adapters["zero"], toy_models["base"], tmp_path)
+
+
+def test_a_padded_vocabulary_is_no_sign_of_life(
+    adapters: dict[str, Path], toy_models: dict[str, Path], tmp_path: Path
+) -> None:
+    padded = tmp_path / "padded"
+    model = AutoModelForCausalLM.from_pretrained(toy_models["base"])
+    model.resize_token_embeddings(model.config.vocab_size + 64, mean_resizing=False)
+    model.save_pretrained(padded)
+    AutoTokenizer.from_pretrained(toy_models["base"]).save_pretrained(padded)
+    with pytest.raises(GroupgapError, match="not proven live: it answers as the base does"):
+        _ready("adapter", adapters["zero"], padded, tmp_path)
+    live, _ = _ready("adapter", adapters["lora"], padded, tmp_path)
+    wrapped = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(padded), str(adapters["lora"]))
+    assert _asked(live) == pytest.approx(_expected(wrapped, live.tokenizer), abs=1e-4)

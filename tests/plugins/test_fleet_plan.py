@@ -15,7 +15,7 @@ from groupgap.plugins import fleet as fleet_module
 from groupgap.plugins.fleet import Fleet
 from groupgap.plugins.fleet_plan import OWN, Job, Member, Plan, make_plan
 from groupgap.plugins.fleet_tasks import Question, load_questions
-from groupgap.plugins.fleet_worker import answer_mark, open_questions, work
+from groupgap.plugins.fleet_worker import answer_mark, check_unchanged, open_questions, work
 from groupgap.plugins.run_folder import RunFolder
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -113,7 +113,47 @@ def test_a_changed_weight_file_option_or_task_makes_answers_old(models: Path, tm
     marks.append(answer_mark(_plan(tmp_path / "models", entry).jobs[0].members[0], question))
     _llama(tmp_path / "models" / "base")
     marks.append(answer_mark(_plan(tmp_path / "models", entry).jobs[0].members[0], question))
-    assert len(set(marks)) == 6
+    proven_less = "  - {name: lora, method: lora, weights: lora, proof: fast}\n"
+    marks.append(answer_mark(_plan(tmp_path / "models", proven_less).jobs[0].members[0], question))
+    (tmp_path / "models" / "base" / "chat_template.jinja").write_text("{{ messages }}")
+    marks.append(answer_mark(_plan(tmp_path / "models", entry).jobs[0].members[0], question))
+    assert len(set(marks)) == 8
+
+
+def test_a_changed_prompt_or_document_makes_answers_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    from groupgap.harness_tasks.toy import utils
+
+    choice = {"name": "toy_religion_fair", "num_fewshot": None, "limit": None, "options": {}}
+    (before,) = load_questions([choice])
+    documents = utils.generate()
+    documents[0] = {**documents[0], "text": "the aurelian choir was lovely"}
+    monkeypatch.setattr(utils, "generate", lambda: documents)
+    (after,) = load_questions([choice])
+    assert before.mark != after.mark
+
+
+@pytest.mark.parametrize("option", ["peft: lora", "pretrained: other", "check_files: false"])
+def test_engine_options_cannot_put_another_model_in_the_variants_place(models: Path, option: str) -> None:
+    plan = _plan(models, f"  - {{name: x, engine_options: {{{option}}}}}\n")
+    assert "is not an option" in plan.refused["x"]
+
+
+def test_files_that_change_after_the_check_are_noticed(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path / "models")
+    (member,) = _plan(tmp_path / "models", "  - {name: lora, method: lora, weights: lora}\n").jobs[0].members
+    check_unchanged(member)
+    shutil.copy(models / "dora" / "adapter_model.safetensors", tmp_path / "models" / "lora")
+    with pytest.raises(fleet_module.GroupgapError, match="its files changed after they were checked"):
+        check_unchanged(member)
+
+
+def test_plan_changes_nothing_in_a_folder_that_is_being_written(models: Path, tmp_path: Path) -> None:
+    roster = models / "look.yaml"
+    roster.write_text(TASKS + "variants: [{name: base, base: base}]\n")
+    building = tmp_path / "runs" / "base" / ".task-1"
+    building.mkdir(parents=True)
+    assert main(["plan", str(roster), "-o", str(tmp_path)]) == 0
+    assert building.is_dir()
 
 
 def test_an_unknown_task_is_one_line(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,3 +276,47 @@ def test_the_worker_goes_on_after_a_failure_and_writes_who_answered(
     assert told["proof"] == {"passed": True}
     assert not open_questions(members[2], (question,), tmp_path)
     assert open_questions(members[2], (replace(question, mark="new"),), tmp_path)
+
+
+class _Proof:
+    """A proof's numbers, as far as the worker reads them."""
+
+    tolerance = 1e-4
+
+    def __init__(self, error: float | None) -> None:
+        self.agrees_with_reference = error
+
+
+@pytest.mark.parametrize(("error", "alone"), [(0.2, True), (1e-6, False), (None, False)])
+def test_only_a_disagreeing_fine_tune_gets_an_engine_of_its_own(
+    error: float | None, alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refuses:
+        def ready(self, member: Member) -> tuple[object, dict[str, Any]]:
+            refusal = fleet_module.GroupgapError("not proven live")
+            refusal.proof = _Proof(error)  # type: ignore[attr-defined]
+            raise refusal
+
+    monkeypatch.setattr("groupgap.plugins.fleet_worker.open_engine", lambda *_: Refuses())
+    said: list[dict[str, Any]] = []
+    job = Job("vllm", "b", {}, (_member("f", "full"),))
+    work(job, (Question("t", mark="m"),), tmp_path, "c", lambda event, **what: said.append({"event": event, **what}))
+    assert [event["alone"] for event in said if event["event"] == "failed"] == [alone]
+
+
+def test_an_error_of_a_library_fails_its_variant_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Breaks:
+        def ready(self, member: Member) -> tuple[object, dict[str, Any]]:
+            raise ValueError("no tokenizer here")
+
+    monkeypatch.setattr("groupgap.plugins.fleet_worker.open_engine", lambda *_: Breaks())
+    said: list[Any] = []
+    work(
+        Job("hf", "b", {}, (_member("a"), _member("b"))),
+        (Question("t", mark="m"),),
+        tmp_path,
+        "c",
+        lambda event, **what: said.append((event, what.get("variant"), what.get("reason"))),
+    )
+    failed = [one[1:] for one in said if one[0] == "failed"]
+    assert failed == [("a", "ValueError: no tokenizer here"), ("b", "ValueError: no tokenizer here")]
