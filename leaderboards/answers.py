@@ -40,10 +40,11 @@ class Answers:
         probabilities: (n, C) softmax over the log-probabilities of the choices; 0 where a document has fewer choices.
         documents: (n,) lm-eval's hash of each document.
         occurrences: (n,) 0 for a document's first row, 1 for its second, ...
-        prompts: (n,) lm-eval's hash of each prompt.
+        prompts: (n,) hash of what was asked: each prompt and its continuations.
         positive: index of the positive class, ``None``: rates are one-vs-rest.
         limited: whether the run answered only a part of the task (``--limit``).
         notes: what a reader should know, in words.
+        declared: whether the task says what its groups are; else they are the names that occur in this run.
     """
 
     run: str
@@ -61,11 +62,17 @@ class Answers:
     positive: int | None = None
     limited: bool = False
     notes: tuple[str, ...] = ()
+    declared: bool = False
 
     @property
     def n(self) -> int:
         """Number of answers."""
         return len(self.labels)
+
+    @property
+    def positive_class(self) -> str | None:
+        """The text of the positive choice."""
+        return None if self.positive is None else self.classes[self.positive]
 
     @property
     def keys(self) -> tuple[tuple[str, int], ...]:
@@ -108,6 +115,7 @@ class _Columns:
     axes: tuple[Axis, ...]
     groups: list[list[tuple[str, ...] | None]] = field(init=False)
     samples: list[tuple[int, str, str, int, tuple[float, ...]]] = field(default_factory=list)
+    two_readings: dict[int, tuple[int, int | None, bool | None]] = field(default_factory=dict)
     choices: dict[tuple[str, ...], int] = field(default_factory=dict)
     outside: Counter[str] = field(default_factory=Counter)
     first_outside: int = 0
@@ -129,8 +137,28 @@ class _Columns:
             self.first_outside = self.first_outside or number
         for column, axis in zip(self.groups, self.axes, strict=True):
             column.append(groups_at(sample.document, axis.path))
+        if sample.label_as_text is not None:
+            self.two_readings[len(self.samples)] = (sample.label_as_text, sample.label, sample.right)
         label = -1 if sample.label is None else sample.label
-        self.samples.append((sample.doc_id, sample.document_hash, sample.prompt_hash, label, sample.log_probabilities))
+        self.samples.append((sample.doc_id, sample.document_hash, sample.asked_hash, label, sample.log_probabilities))
+
+    def settle_labels(self, path: Path) -> None:
+        """Take the one reading of a Python function's digits under which lm-eval's own right and wrong come out."""
+        fitting = {0, 1}
+        for row, (as_text, as_index, right) in self.two_readings.items():
+            scores = self.samples[row][-1]
+            found = scores.index(max(scores))
+            fitting &= {side for side, label in enumerate((as_text, as_index)) if (label == found) is right}
+        if self.two_readings and len(fitting) != 1:
+            raise GroupgapError(
+                f"{path}: the labels of {len(self.two_readings):,} rows are digits that are both a choice's text and "
+                "the index of another choice, and lm-eval's own acc does not tell which was meant: have "
+                f"doc_to_target return the index, or words. {LIKELIHOODS}"
+            )
+        if fitting == {0}:
+            for row, (as_text, *_) in self.two_readings.items():
+                doc_id, document, asked, _, scores = self.samples[row]
+                self.samples[row] = (doc_id, document, asked, as_text, scores)
 
 
 def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[Answers, ...]:
@@ -163,6 +191,7 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
     if not columns.samples:
         raise GroupgapError(f"{path}: an empty run, no answer to judge: run lm_eval again (a --limit of 0?)")
     _check_labels(path, columns)
+    columns.settle_labels(path)
     return _assemble(run, task, columns, reading.positive.get(task, run.fair(task).get("positive")))
 
 
@@ -223,7 +252,13 @@ def _assemble(run: Run, task: str, columns: _Columns, positive: object) -> tuple
     path = run.samples[task]
     for axis, column in zip(columns.axes, columns.groups, strict=True):
         matrix, groups = membership(str(path), axis, [column[row] for row in order], lambda: _fields(path))
-        result.append(Answers(run=run.name, task=task, axis=axis.name, groups=groups, membership=matrix, **shared))
+        own: dict[str, Any] = {
+            "axis": axis.name,
+            "groups": groups,
+            "membership": matrix,
+            "declared": axis.groups is not None,
+        }
+        result.append(Answers(run=run.name, task=task, **own, **shared))
     return tuple(result)
 
 

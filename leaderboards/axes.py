@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,15 +118,17 @@ def value_at(document: Mapping[str, Any], path: str) -> object:
 
 
 def groups_at(document: Mapping[str, Any], path: str) -> tuple[str, ...] | None:
-    """The groups of one document, each once; ``None`` where the field is absent, null or an empty text.
+    """The groups of one document, each once; ``None`` where the field is absent, null, or holds an empty text or NaN.
 
     Raises:
         GroupgapError: if the field holds an object, or a list of anything but plain values.
     """
     value = value_at(document, path)
-    if value is _ABSENT or value is None or value == "":
+    if value is _ABSENT or value is None:
         return None
     names = value if isinstance(value, list) else [value]
+    if any(name == "" or (isinstance(name, float) and not math.isfinite(name)) for name in names):
+        return None
     if not all(isinstance(name, str | int | float) for name in names):
         raise GroupgapError(f"axis doc.{path}: expected a group's name or a list of names, but got {_kind(value)}")
     return tuple(dict.fromkeys(str(name) for name in names))
@@ -164,7 +167,8 @@ def _group_names(
     missing = sum(column is None for column in columns)
     if missing:
         raise GroupgapError(
-            f"{where}: the axis field doc.{axis.path} is missing or null in {missing:,} of {len(columns):,} rows; "
+            f"{where}: the axis field doc.{axis.path} is missing or null (or an empty text, or NaN) in "
+            f"{missing:,} of {len(columns):,} rows; "
             f"an empty list means 'no group'. Fields to choose from: {fields()}"
         )
     occurring = sorted({name for column in columns for name in column or ()})

@@ -182,15 +182,28 @@ def _read_run(file: Path, date: str, samples: Mapping[str, Path]) -> Run:
 
 
 def _variant_of(file: Path, content: Mapping[str, Any]) -> Variant:
-    # The fleet writes variant.json into the folder it hands to lm-eval, which adds a level of its own.
     for folder in (file.parent, file.parent.parent):
-        if (folder / "variant.json").is_file():
+        described = (folder / "variant.json").is_file()
+        if described and (folder == file.parent or _holds_one_folder_of_runs(folder)):
             return variant_from_file(read_json_object(folder / "variant.json"))
     config = content["config"]
     name = content.get("model_name")
     return variant_from_arguments(
         str(config.get("model", "")), config.get("model_args"), name if isinstance(name, str) else None
     )
+
+
+def _holds_one_folder_of_runs(folder: Path) -> bool:
+    """Whether the folder was handed to one lm-eval, which adds a level of its own: it has no run beside it.
+
+    A run below the folder of another run, or beside a second one, is not what the folder's ``variant.json`` is about.
+    """
+    below = [entry for entry in folder.iterdir() if entry.is_dir() and _has_results(entry)]
+    return len(below) == 1 and not _has_results(folder)
+
+
+def _has_results(folder: Path) -> bool:
+    return any(RESULTS_FILE.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())
 
 
 def _named(runs: list[Run]) -> list[Run]:

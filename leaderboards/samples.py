@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ LIKELIHOODS = (
     "leave this task out with --skip TASK"
 )
 
+# What the source of a Python function holds, or the name of one without a source.
+CODE = re.compile(r"^\s*(?:@|def |async def |<|functools\.)|\blambda\b|\breturn\b", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -25,22 +29,27 @@ class Sample:
     Attributes:
         document: its fields.
         document_hash: lm-eval's hash of the document.
-        prompt_hash: lm-eval's hash of the prompt.
+        asked_hash: hash of what was asked: lm-eval's hash of the prompt, and the continuations with their delimiter.
         choices: the texts of the choices, without the delimiter between prompt and choice.
         log_probabilities: one for each choice.
         label: index of the right choice, ``None`` where the label is none of the choices.
         target: the label as lm-eval logged it.
         doc_id: lm-eval's number of the document.
+        label_as_text: where the target is digits that a Python function made, and also a choice's text at another
+            index: that index. The line alone does not say which of the two lm-eval took.
+        right: whether lm-eval found the answer right (its ``acc``); ``None`` where it does not say.
     """
 
     document: Mapping[str, Any]
     document_hash: str
-    prompt_hash: str
+    asked_hash: str
     choices: tuple[str, ...]
     log_probabilities: tuple[float, ...]
     label: int | None
     target: str
     doc_id: int
+    label_as_text: int | None = None
+    right: bool | None = None
 
 
 def read_sample(where: str, line: Mapping[str, Any], config: Mapping[str, Any]) -> Sample:
@@ -70,16 +79,19 @@ def read_sample(where: str, line: Mapping[str, Any], config: Mapping[str, Any]) 
     asked = [_argument(where, arguments, index) for index in range(len(replies))]
     asked, replies = _without_unconditional(asked, replies)
     choices = _choices(where, asked, str(config.get("target_delimiter") or ""))
-    target = line.get("target")
+    target, rule = str(line.get("target")), config.get("doc_to_target")
+    right = line.get("acc")
     return Sample(
         document,
         _hash(line.get("doc_hash"), lambda: json.dumps(document, indent=2, ensure_ascii=False)),
-        _hash(line.get("prompt_hash"), lambda: asked[0][0]),
+        _asked_hash(line.get("prompt_hash"), asked),
         choices,
         tuple(_log_probability(where, reply) for reply in replies),
-        label_index(where, str(target), document, choices, config.get("doc_to_target")),
-        str(target),
+        label_index(where, target, document, choices, rule),
+        target,
         _doc_id(where, line),
+        label_as_text(target, document, choices, rule),
+        bool(right) if right in (0, 1) else None,
     )
 
 
@@ -90,8 +102,8 @@ def label_index(
     ``process_results``).
 
     lm-eval logs the target as a text. A text field of the document is a choice's text, even ``"1"``; a number, or
-    digits
-    that a template made, are an index.
+    digits that a template made, are an index. Of a Python function's digits this is one reading of two:
+    :func:`label_as_text`.
 
     Returns:
         The index, ``None`` where the target is none of the choices.
@@ -115,6 +127,27 @@ def label_index(
     if target.isdecimal() and target.isascii() and len(target) < 6:
         return int(target) if int(target) < len(choices) else by_text
     return by_text
+
+
+def label_as_text(target: str, document: Mapping[str, Any], choices: tuple[str, ...], rule: object) -> int | None:
+    """The other index that a target of digits may mean, ``None`` where its meaning is known or the same.
+
+    A Python function (``doc_to_target: !function ...``, logged as its source) may return an index or a choice's text,
+    and lm-eval logs both as the same digits.
+
+    Example:
+        >>> label_as_text("1", {}, ("1", "2"), "def target(doc): ..."), label_as_text("1", {}, ("1", "2"), "{{label}}")
+        (0, None)
+    """
+    known = isinstance(rule, int) or (isinstance(rule, str) and (rule in document or _is_template(rule)))
+    if known or target not in choices or not target.isdecimal() or not target.isascii() or len(target) > 5:
+        return None
+    as_text = choices.index(target)
+    return as_text if int(target) != as_text and int(target) < len(choices) else None
+
+
+def _is_template(rule: str) -> bool:
+    return not CODE.search(rule) and ("{{" in rule or "{%" in rule or rule.strip().isdecimal())
 
 
 def _argument(where: str, arguments: Mapping[str, Any], index: int) -> tuple[str, str]:
@@ -165,6 +198,11 @@ def _doc_id(where: str, line: Mapping[str, Any]) -> int:
     if not isinstance(doc_id, int) or isinstance(doc_id, bool):
         raise GroupgapError(f"{where}: no doc_id: not a line of lm-eval's samples")
     return doc_id
+
+
+def _asked_hash(logged: object, asked: list[tuple[str, str]]) -> str:
+    parts = [_hash(logged, lambda: asked[0][0]), *(continuation for _, continuation in asked)]
+    return sys.intern(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
 
 
 def _hash(logged: object, text: Any) -> str:

@@ -14,7 +14,7 @@ from groupgap.errors import GroupgapError
 from groupgap.leaderboards.answers import Answers, read_answers
 from groupgap.leaderboards.axes import Axis, Reading, groups_at, membership, survey_fields
 from groupgap.leaderboards.runs import find_runs
-from groupgap.leaderboards.samples import label_index
+from groupgap.leaderboards.samples import label_as_text, label_index
 
 
 def read(written: Any, folder: Path, axes: tuple[str, ...] = (), positive: tuple[str, ...] = ()) -> tuple[Answers, ...]:
@@ -186,6 +186,63 @@ def test_labels_are_read_as_lm_eval_reads_them(
     assert label_index("here", target, document, choices, rule) == expected
 
 
+FUNCTION = "def target(doc):\n    return str(doc['label'] + 1)  # {{not a template}}\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "document", "rule", "choices", "expected"),
+    [
+        ("1", {}, FUNCTION, ("1", "2"), 0),
+        ("2", {}, FUNCTION, ("1", "2"), None),  # no choice has that index
+        ("1", {}, FUNCTION, ("no", "yes"), None),
+        ("1", {}, FUNCTION, ("0", "1"), None),  # both readings are the same
+        ("1", {}, "<function target at 0x7f>", ("1", "2"), 0),
+        ("1", {}, "{{label}}", ("1", "2"), None),
+        ("1", {}, "1", ("1", "2"), None),
+        ("1", {"label": 1}, "label", ("1", "2"), None),
+        ("1", {}, 1, ("1", "2"), None),
+    ],
+)
+def test_digits_of_a_function_have_two_readings(
+    target: str, document: dict[str, Any], rule: object, choices: tuple[str, ...], expected: int | None
+) -> None:
+    assert label_as_text(target, document, choices, rule) == expected
+
+
+def starred(factory: SimpleNamespace, folder: Path, as_text: bool, **line: Any) -> Path:
+    """A task of three numbered choices whose doc_to_target is a Python function; acc as lm-eval computes it."""
+    made = [{**document, "label": index % 3} for index, document in enumerate(factory.documents(60))]
+    written = factory.run(
+        documents=made,
+        predictions=[(index * 7 + index // 3) % 3 for index in range(60)],
+        choices=("1", "2", "3"),
+        fair={**factory.FAIR, "positive": "3"},
+        config={"doc_to_target": FUNCTION},
+    )
+
+    def change(lines: list[dict[str, Any]]) -> None:
+        for one, document in zip(lines, made, strict=True):
+            one["target"] = str(document["label"] + as_text)
+            one.update(line)
+
+    edit(written, folder, change)
+    return folder
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_digits_of_a_function_are_read_by_lm_evals_own_acc(
+    tmp_path: Path, factory: SimpleNamespace, as_text: bool
+) -> None:
+    (answers,) = reread(starred(factory, tmp_path, as_text))
+    assert answers.labels.tolist() == [index % 3 for index in range(60)]
+
+
+def test_digits_of_a_function_without_acc_are_refused(tmp_path: Path, factory: SimpleNamespace) -> None:
+    starred(factory, tmp_path, as_text=True, acc=None)
+    with pytest.raises(GroupgapError, match=r"40 rows are digits that are both a choice's text and the index of"):
+        reread(tmp_path)
+
+
 def test_several_right_choices_are_refused() -> None:
     with pytest.raises(GroupgapError, match="2 right choices"):
         label_index("here", "[0, 1]", {"label": [0, 1]}, ("no", "yes"), "label")
@@ -201,6 +258,11 @@ def test_several_right_choices_are_refused() -> None:
         ({"a": {"b": 1}}, "a.c", None),
         ({"a": None}, "a", None),
         ({"a": ""}, "a", None),
+        ({"a": [""]}, "a", None),
+        ({"a": float("nan")}, "a", None),
+        ({"a": ["x", float("nan")]}, "a", None),
+        ({"a": float("inf")}, "a", None),
+        ({"a": 1.5}, "a", ("1.5",)),
         ({"a": "x"}, "a.b", None),
         ({}, "a", None),
     ],
@@ -237,7 +299,7 @@ def test_an_axis_field_that_is_missing_in_some_rows_is_counted(tmp_path: Path, f
         lines[5]["doc"]["faith"] = None
 
     edit(factory.run(), tmp_path, change)
-    with pytest.raises(GroupgapError, match=r"doc.faith is missing or null in 2 of 60 rows"):
+    with pytest.raises(GroupgapError, match=r"doc.faith is missing or null .* in 2 of 60 rows"):
         reread(tmp_path)
 
 

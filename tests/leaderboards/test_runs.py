@@ -102,6 +102,23 @@ def test_variant_json_names_the_run_beside_it_or_above_it(tmp_path: Path, factor
     ]
 
 
+def test_variant_json_does_not_name_a_plain_run_below_the_variants_own(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    factory.run(model_args={"pretrained": "org/base"}).write(tmp_path / "ours")
+    (tmp_path / "ours" / "variant.json").write_text(json.dumps({"name": "ours"}))
+    factory.run(model_args={"pretrained": "org/other"}).write(tmp_path / "ours" / "org__other")
+    assert names(tmp_path) == ["org/other", "ours"]
+    assert names(tmp_path / "ours" / "org__other") == ["org/other"]
+
+
+def test_variant_json_above_two_runs_names_neither(tmp_path: Path, factory: SimpleNamespace) -> None:
+    for name in ("a", "b"):
+        factory.run(model_args={"pretrained": name}).write(tmp_path / name)
+    (tmp_path / "variant.json").write_text(json.dumps({"name": "ours"}))
+    assert names(tmp_path) == ["a", "b"]
+
+
 def test_variants_that_differ_in_seed_and_weights_alone_are_one_recipe() -> None:
     entries = {"name": "a", "base": "b", "method": "lora", "weights": "w1", "seed": 13, "rank": 8}
     first = variant_from_file(entries)
