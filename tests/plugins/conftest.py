@@ -156,7 +156,7 @@ def engine(planted: Planted) -> Any:
             max_loras=3,
             dtype="float32",
             enforce_eager=True,
-            max_model_len=128,
+            max_model_len=256,
             max_num_seqs=64,
             kv_cache_memory_bytes=64 << 20,
         )

@@ -113,6 +113,17 @@ class TestOnTheEngine:
         proof = prove("every", level="fast")
         assert (proof.agrees_with_reference, proof.mean_error, proof.tolerance) == (None, None, None)
 
+    def test_every_probe_is_computed_anew(self, engine: Any, prove: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A prompt from the cache beside one computed anew: rounding would look like a difference."""
+        seen = []
+        generate = engine.model.generate
+        monkeypatch.setattr(
+            engine.model, "generate", lambda *a, **k: seen.extend(k["sampling_params"]) or generate(*a, **k)
+        )
+        prove("every", level="fast")
+        assert len(seen) == 3 * 8
+        assert all(parameters.skip_reading_prefix_cache for parameters in seen)
+
     def test_a_zero_adapter_is_the_base(self, engine: Any, prove: Any, planted: Planted, tmp_path: Path) -> None:
         folder = shutil.copytree(planted.adapter("attention"), tmp_path / "zero")
         edit_tensors(folder, lambda tensors: {k: 0 * v if "lora_B" in k else v for k, v in tensors.items()})

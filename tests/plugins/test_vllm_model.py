@@ -25,6 +25,10 @@ def request(*arguments: Any, kind: str = "loglikelihood") -> Any:
     return Instance(request_type=kind, doc={}, arguments=arguments, idx=0)
 
 
+# as long as a cache block and a half
+LONG = [request("he was tired of them " * 12 + "because" * 8, choice) for choice in CHOICES]
+
+
 def pairs(choices: tuple[str, ...] = CHOICES) -> list[Any]:
     return [request(context, choice) for context in CONTEXTS for choice in choices]
 
@@ -41,7 +45,7 @@ def distance(some: list[tuple[float, bool]], others: list[tuple[float, bool]]) -
 
 
 def hf_scores(
-    folder: Path, adapter: Path | None = None, requests: list[Any] | None = None, max_length: int = 128
+    folder: Path, adapter: Path | None = None, requests: list[Any] | None = None, max_length: int = 256
 ) -> Any:
     """lm-eval's transformers backend, requests encoded by lm-eval itself: the oracle."""
     from lm_eval.models.huggingface import HFLM
@@ -120,13 +124,13 @@ def test_a_context_of_spaces_is_no_context(engine: Any) -> None:
 
 def test_long_contexts_are_cut_from_the_left_and_choices_never(engine: Any, planted: Planted) -> None:
     long = [request("he was tired of them " * 40, choice) for choice in CHOICES]
-    theirs = [engine.tok_encode(one.args[0] + one.args[1])[-127:] for one in long]
+    theirs = [engine.tok_encode(one.args[0] + one.args[1])[-255:] for one in long]
     short = engine._encode([one.args for one in long])
-    cut = [(key, tokens[: 127 - len(choice)], choice) for tokens, (key, _, choice) in zip(theirs, short, strict=True)]
+    cut = [(key, tokens[: 255 - len(choice)], choice) for tokens, (key, _, choice) in zip(theirs, short, strict=True)]
     engine.use("attention")
     assert distance(ask(engine, "attention", long), engine._loglikelihood_tokens(cut)) <= 1e-5
     with pytest.raises(GroupgapError, match="leaves no room for its context"):
-        ask(engine, "base", [request("Answer:", " no" * 200)])
+        ask(engine, "base", [request("Answer:", " no" * 300)])
 
 
 def test_more_next_tokens_than_vllm_scores_at_once(
@@ -342,11 +346,18 @@ def test_a_full_fine_tune_takes_the_bases_place_and_gives_it_back(engine: Any, p
 
 
 def test_no_stale_keys_after_a_reload(engine: Any, planted: Planted, full: Path) -> None:
-    """A prompt of several cache blocks, asked of the base, then of the full fine-tune."""
-    long = [request("he was tired of them " * 25, choice) for choice in CHOICES]
-    fresh = ask(engine, "full", long)
-    ask(engine, "base", long)
-    assert ask(engine, "full", long) == fresh
+    """A prompt longer than a cache block (128 tokens on CPU), asked of the base, then of the full fine-tune."""
+    for name in ("full", "base", "full"):
+        ask(engine, name, LONG)
+    theirs = {"full": hf_scores(full, requests=LONG), "base": hf_scores(planted.base, requests=LONG)}
+    for name in ("base", "full", "base"):
+        assert distance(ask(engine, name, LONG), theirs[name]) <= TOLERANCE
+
+
+def test_adapters_have_prefixes_of_their_own(engine: Any, planted: Planted) -> None:
+    theirs = {name: hf_scores(planted.base, planted.adapter(name), LONG) for name in ("every", "attention")}
+    for name in ("every", "attention", "every", "attention"):
+        assert distance(ask(engine, name, LONG), theirs[name]) <= TOLERANCE
 
 
 def test_an_incomplete_full_checkpoint_is_refused(engine: Any, planted: Planted, full: Path, tmp_path: Path) -> None:
