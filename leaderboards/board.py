@@ -9,10 +9,10 @@ from ..errors import GroupgapError
 from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
 from .answers import Answers
 from .collection import Collection, Entry
+from .floors import floor_notes, floor_of
 from .reported import Discrepancy, discrepancies
 from .seeds import fold, names_of, pool
 
-DEFAULT_MIN_GROUP = 30
 NOT_PROVEN = "not proven"
 DEFAULT_DRAWS = 10_000
 CALIBRATION_DRAWS = 1_000
@@ -179,7 +179,7 @@ def build_board(
         tasks.setdefault(entry.task, []).append(entry)
     for task, entries in tasks.items():
         folded, said = fold(entries)
-        notes += [f"task {task}: {note}" for note in said]
+        notes += [f"task {task}: {note}" for note in (*said, *floor_notes(entries, options.min_group))]
         for name, seeds in zip(names_of(folded), folded, strict=True):
             for number, answers in enumerate(seeds[0].answers):
                 if progress:
@@ -192,7 +192,7 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
     """The row of one variant, or of all seeds of one, on the axis with this number."""
     entry, answers = seeds[0], [one.answers[number] for one in seeds]
     first = answers[0]
-    min_group = _min_group(entry, options)
+    min_group = floor_of(entry, options.min_group)
     results = [_judged(one, of_seed, min_group, options) for one, of_seed in zip(seeds, answers, strict=True)]
     several = len(seeds) > 1
     judgement = pool(answers, [one.judgement for one in results], min_group) if several else results[0].judgement
@@ -220,11 +220,6 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
         notes=first.notes,
     )
-
-
-def _min_group(entry: Entry, options: Options) -> int:
-    own = entry.run.min_group(entry.task)
-    return options.min_group if options.min_group is not None else DEFAULT_MIN_GROUP if own is None else own
 
 
 def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) -> SeedResult:

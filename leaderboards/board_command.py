@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from .axes import Reading
     from .board import Options, build_board
     from .collection import Request, collect
-    from .markdown import terminal
+    from .markdown import plain, terminal
     from .write import check_output, write_board
 
     options = Options(args.min_group, args.draws, args.seed)
@@ -107,10 +107,12 @@ def run(args: argparse.Namespace) -> int:
             _progress("")
     written = write_board(board, folder)
     print(terminal(board))
-    print(f"\nThe page: {written['index.html'].resolve()}")
+    print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
     return 0
 
 
 def _progress(line: str) -> None:
-    sys.stderr.write(f"\r\x1b[K{line[:100]}")
+    from .markdown import plain
+
+    sys.stderr.write(f"\r\x1b[K{plain(line)[:100]}")
     sys.stderr.flush()

@@ -100,6 +100,7 @@ def _collect_task(
     entries = list(kept.values())
     for entry in entries[1:] if same_documents else ():
         _check_same_documents(entries[0], entry)
+        check_same_positive(entries[0].answers[0], entry.answers[0])
     notes += [f"task {task}: {note}" for entry in entries for answers in entry.answers for note in answers.notes]
     notes += _prompt_notes(task, entries) if same_documents else []
     return entries
@@ -134,6 +135,23 @@ def _check_same_documents(first: Entry, other: Entry) -> None:
         f"different documents under the task name {other.task}: {first.run.name} answered {old.n:,}{_limited(old)}, "
         f"{other.run.name} {new.n:,}{_limited(new)}, {shared:,} are the same: their numbers cannot stand in one table; "
         "run both on the same data, split and --limit, or make two boards"
+    )
+
+
+def check_same_positive(one: Answers, other: Answers) -> None:
+    """Refuse two runs whose rates would be those of different choices.
+
+    Choices in other words (a translated prompt) cannot be told to be different, and are not refused.
+
+    Raises:
+        GroupgapError: naming both positive choices.
+    """
+    a, b = one.positive_class, other.positive_class
+    if a == b or not (a is None or b is None or a in other.classes or b in one.classes):
+        return
+    raise GroupgapError(
+        f"task {one.task}: the positive choice is {a!r} for {one.run} and {b!r} for {other.run}: their selection "
+        f"rates, TPR and FPR are of different things; name the one for both by --positive {one.task}=CHOICE"
     )
 
 

@@ -9,10 +9,11 @@ from ..errors import GroupgapError
 from ..metrics import benjamini_hochberg, count_pair
 from ..metrics import compare as compare_counts
 from .answers import Answers
-from .board import DEFAULT_MIN_GROUP, Options
-from .collection import Collection, Entry
+from .board import Options
+from .collection import Collection
 from .compare_seeds import MethodPair, common_axes, compare_methods, seed_notes
 from .compared import Compared
+from .floors import floor_notes, floor_of
 from .methods import Method, Shared, methods_of, pairs, shared_seeds
 from .pairing import join, why_not_paired
 from .unpaired import compare_unpaired
@@ -77,7 +78,8 @@ def _compare_task(one: Method, other: Method, task: str, wish: Wish) -> Iterator
     axes = common_axes(shared)
     if not axes:
         raise GroupgapError(f"task {task}: {one.name} and {other.name} have no axis in common")
-    min_group = _min_group(shared.a[0], wish.options)
+    min_group = floor_of(shared.a[0], wish.options.min_group)
+    said = [f"{note}; here {min_group}" for note in floor_notes((*shared.a, *shared.b), wish.options.min_group)]
     for number, (a, b) in enumerate(axes):
         if len(a) == 1:
             found = _compare_axis(shared, a[0], b[0], min_group, wish)
@@ -85,6 +87,7 @@ def _compare_task(one: Method, other: Method, task: str, wish: Wish) -> Iterator
         else:
             pair = MethodPair(one.name, other.name, shared, min_group)
             compared = list(compare_methods(pair, a, b, wish.options))
+        compared = [replace(one, notes=(*one.notes, *said)) for one in compared]
         yield from map(_of_axis, compared) if number else compared
 
 
@@ -101,11 +104,6 @@ def _of_axis(compared: Compared) -> Compared:
         found for found in compared.comparison.differences if found.group is not None or found.metric not in OVERALL
     )
     return replace(compared, comparison=replace(compared.comparison, differences=kept))
-
-
-def _min_group(entry: Entry, options: Options) -> int:
-    own = entry.run.min_group(entry.task)
-    return options.min_group if options.min_group is not None else DEFAULT_MIN_GROUP if own is None else own
 
 
 def _compare_axis(shared: Shared, a: Answers, b: Answers, min_group: int, wish: Wish) -> Compared:

@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from .collection import Request, collect
     from .compare import Wish, compare_runs
     from .compare_tables import comparison_document, comparison_text
+    from .reported import accuracy_notes
     from .tables import to_json
 
     if args.draws < 9_999:
@@ -44,11 +45,12 @@ def run(args: argparse.Namespace) -> int:
     request = Request(paths, parse_names(args.name), Reading.from_options(args.axis, args.positive), args.skip)
     collection = collect(request, same_documents=False)
     found = compare_runs(collection, Wish(paths, args.baseline, options, args.force_unpaired), _progress)
+    notes = (*collection.notes, *accuracy_notes(collection.entries))
     if args.json:
         shown = {"min_group": args.min_group, "draws": args.draws, "seed": args.seed, "confidence": 0.95}
-        sys.stdout.write(to_json(comparison_document(found, shown, collection.notes)))
+        sys.stdout.write(to_json(comparison_document(found, shown, notes), ascii_only=True))
     else:
-        print(comparison_text(found, collection.notes))
+        print(comparison_text(found, notes))
         print(f"Drawn with seed {args.seed} and {args.draws:,} draws.")
     return 0
 
@@ -61,4 +63,6 @@ def _also(baseline: str | None, runs: list[str]) -> list[str]:
 
 
 def _progress(line: str) -> None:
-    print(line, file=sys.stderr)
+    from .markdown import plain
+
+    print(plain(line), file=sys.stderr)

@@ -14,7 +14,7 @@ from .answers import Answers
 from .board import Options
 from .compared import Compared
 from .methods import Shared
-from .pairing import check_seeds, join, why_not_paired
+from .pairing import check_seeds, join, why_not_paired, with_all_groups
 
 IntArray = npt.NDArray[np.int64]
 
@@ -46,12 +46,13 @@ class _Joined:
 
 
 def common_axes(shared: Shared) -> list[tuple[list[Answers], list[Answers]]]:
-    """The answers of every seed of A and of B along each axis that all of them have."""
+    """The answers of every seed of A and of B along each axis that all of them have, over the same groups."""
     entries = (*shared.a, *shared.b)
     by_axis = [{answers.axis: answers for answers in entry.answers} for entry in entries]
     axes = [axis for axis in by_axis[0] if all(axis in one for one in by_axis)]
     half = len(shared.a)
-    return [([one[axis] for one in by_axis[:half]], [one[axis] for one in by_axis[half:]]) for axis in axes]
+    found = [with_all_groups([one[axis] for one in by_axis]) for axis in axes]
+    return [(one[:half], one[half:]) for one in found]
 
 
 def compare_methods(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..metrics import Chance, Estimate
 
 DIGITS = 3
+LEVEL = 0.05
+RATE_WORDS = {"accuracy": "accuracy", "selection_rate": "selection rate", "tpr": "TPR", "fpr": "FPR"}
 
 
 def format_number(value: float, digits: int = DIGITS) -> str:
@@ -44,6 +46,12 @@ def format_interval(estimate: Estimate) -> str:
     return f"[{format_number(estimate.low)}, {format_number(estimate.high)}]"
 
 
+def format_decided(estimate: Estimate) -> str:
+    """The class and the rate at which a gap is largest: ``maybe, TPR``; nothing where there is but one of each."""
+    rate = None if estimate.rate is None else RATE_WORDS.get(estimate.rate, estimate.rate)
+    return ", ".join(part for part in (estimate.class_name, rate) if part)
+
+
 def format_chance(chance: Chance | None) -> str:
     """The gap expected by chance: ``chance 0.055, 95% under 0.110, p = 0.020``; nothing where it was not drawn."""
     if chance is None:
@@ -54,10 +62,13 @@ def format_chance(chance: Chance | None) -> str:
 
 
 def format_p(value: float) -> str:
-    """A p-value; a small one keeps its size.
+    """A p-value; a small one keeps its size, and one under 0.05 is never rounded up to it.
 
     Example:
-        >>> format_p(0.0312), format_p(0.0001)
-        ('0.031', '0.0001')
+        >>> format_p(0.0312), format_p(0.0001), format_p(0.04996), format_p(0.0500001)
+        ('0.031', '0.0001', '0.04996', '0.050')
     """
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+    if value < 0.001:
+        return f"{value:.1g}"
+    rounded = (f"{value:.{digits}f}" for digits in range(DIGITS, 17))
+    return next((text for text in rounded if (float(text) < LEVEL) == (value < LEVEL)), repr(value))

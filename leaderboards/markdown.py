@@ -7,21 +7,22 @@ from collections.abc import Callable, Sequence
 
 from ..metrics import Estimate
 from .board import Board, Row, SeedResult
-from .format import format_chance, format_estimate, format_number
+from .format import RATE_WORDS, format_chance, format_decided, format_estimate, format_number
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
 COLUMNS = ("rank", "variant", "n", "accuracy", "worst group", "spread", "dpd", "eod")
-RATE_WORDS = {"accuracy": "accuracy", "selection_rate": "selection rate", "tpr": "TPR", "fpr": "FPR"}
 LEGEND = (
     "Ranked by worst-group accuracy. spread, dpd (demographic parity difference) and eod (equalized odds difference) "
     "are gaps between groups, 0 is best; behind each stands the gap of chance alone (median of permuted groups). "
-    "Brackets are 95% intervals; for gaps and the worst group they hold for all groups at once."
+    "Brackets are 95% intervals. The lower end of a gap holds for all pairs of groups at once, its upper end for the "
+    "one pair that is truly farthest apart; the upper end of the worst group holds for all groups at once, its lower "
+    "end for the truly worst. Rows of several seeds have intervals over trainings, all others over documents."
 )
 
 
 def plain(text: str) -> str:
-    """A text on one line, control and direction characters made visible."""
+    """A text on one line, control and direction characters and lone surrogates made visible."""
     return CONTROL.sub(lambda found: "".join(f"\\u{ord(character):04x}" for character in found[0]), text)
 
 
@@ -52,9 +53,12 @@ def cells(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
 
 
 def estimate_text(estimate: Estimate, shown: Callable[[str], str] = plain) -> str:
-    """The estimate in words; a reason may name classes and groups, so it is made harmless."""
+    """The estimate in words, with the class and rate that decide it; what names classes and groups is made harmless."""
     text = format_estimate(estimate)
-    return shown(text) if estimate.value is None else text
+    if estimate.value is None:
+        return shown(text)
+    decided = format_decided(estimate)
+    return f"{text} ({shown(decided)})" if decided else text
 
 
 def left_out(row: Row, shown: Callable[[str], str] = plain) -> str:

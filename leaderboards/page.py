@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from .. import __version__
 from ..metrics import Estimate
 from .board import METRICS, Board
-from .format import format_chance, format_estimate, format_interval, format_number, format_p
+from .format import format_chance, format_decided, format_estimate, format_interval, format_number, format_p
 from .markdown import cells, plain, under_table
 
 
@@ -25,6 +25,7 @@ def board_page(board: Board) -> str:
         "value": _value,
         "decimals": format_number,
         "chance": format_chance,
+        "decided": format_decided,
         "p": format_p,
     }
     template = environment.from_string(_resource("page.html.j2"))

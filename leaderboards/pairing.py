@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GroupgapError
 from .answers import Answers
-from .collection import Entry
+from .collection import Entry, check_same_positive
 
 IntArray = npt.NDArray[np.int64]
 
@@ -37,11 +38,13 @@ def why_not_paired(one: Entry, other: Entry, a: Answers, b: Answers, rows: tuple
         rows: from :func:`join`.
 
     Raises:
-        GroupgapError: where they cannot be compared at all: other groups, or other labels of the same documents.
+        GroupgapError: where they cannot be compared at all: other groups, another positive choice, or other labels of
+            the same documents.
     """
     rows_a, rows_b = rows
     if a.groups != b.groups:
         raise GroupgapError(f"task {a.task}, axis {a.axis}: {a.run} and {b.run} have other groups: two task versions?")
+    check_same_positive(a, b)
     if not len(rows_a):
         return f"they answered other documents ({a.n:,} and {b.n:,}, none in common)"
     if a.classes != b.classes or a.positive != b.positive:
@@ -61,6 +64,25 @@ def why_not_paired(one: Entry, other: Entry, a: Answers, b: Answers, rows: tuple
 
 def _asked_otherwise(a: Answers, b: Answers, rows: tuple[IntArray, IntArray]) -> int:
     return sum(a.prompts[i] != b.prompts[j] for i, j in zip(rows[0].tolist(), rows[1].tolist(), strict=True))
+
+
+def with_all_groups(found: Sequence[Answers]) -> list[Answers]:
+    """The answers with the groups of all of them, where the task declares none: a limited run may lack some.
+
+    Groups that a task declares are left as they are: where those differ, they are two versions of the task.
+    """
+    if any(answers.declared for answers in found) or len({answers.groups for answers in found}) == 1:
+        return list(found)
+    groups = tuple(sorted({group for answers in found for group in answers.groups}))
+    return [_over_groups(answers, groups) for answers in found]
+
+
+def _over_groups(answers: Answers, groups: tuple[str, ...]) -> Answers:
+    columns = {group: answers.membership[:, index] for index, group in enumerate(answers.groups)}
+    nobody = np.zeros(answers.n, dtype=np.bool_)
+    return replace(
+        answers, groups=groups, membership=np.stack([columns.get(group, nobody) for group in groups], axis=1)
+    )
 
 
 def check_seeds(method: str, entries: Sequence[Entry], answers: Sequence[Answers]) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 from .. import __version__
 from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates
 from .board import METRICS, Board, Row, SeedResult, estimates
+from .markdown import plain
 
 SCHEMA = "groupgap-board"
 SCHEMA_VERSION = 1
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
 CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
 SEVERAL_SEEDS = Estimate(None, 0, "several seeds: each one's own stands in board.json")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@")
 
 
 def board_document(board: Board) -> dict[str, Any]:
@@ -37,9 +38,16 @@ def board_document(board: Board) -> dict[str, Any]:
     }
 
 
-def to_json(document: Mapping[str, Any]) -> str:
-    """Strict JSON, indented by one space; NaN and infinities raise ``ValueError``."""
-    return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+def to_json(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Strict JSON, indented by one space; NaN and infinities raise ``ValueError``.
+
+    Args:
+        document: what to write.
+        ascii_only: for a terminal or pipe, whose encoding may lack the characters of a name.
+    """
+    text = json.dumps(document, allow_nan=False, ensure_ascii=ascii_only, indent=1) + "\n"
+    # A lone surrogate has no encoding: it is written as JSON's own escape.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def estimate_document(estimate: Estimate) -> dict[str, Any]:
@@ -173,6 +181,8 @@ def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
     }
     if name in METRICS and name != "accuracy":
         flat[f"{name}_groups"] = " / ".join(estimate.groups)
+    if name in METRICS and name not in ("accuracy", "worst_group"):
+        flat |= {f"{name}_class": estimate.class_name, f"{name}_rate": estimate.rate}
     if name.startswith("ece") or (name in METRICS and name not in ("accuracy", "worst_group")):
         chance = estimate.chance
         flat[f"{name}_chance_median"] = None if chance is None else chance.median
@@ -184,6 +194,7 @@ def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
 def _flat_groups(row: Row) -> Iterable[dict[str, Any]]:
     for group, rates in row.judgement.groups.items():
         flat: dict[str, Any] = {"task": row.task, "axis": row.axis, "variant": row.variant, "group": group}
+        flat |= {"positive": row.judgement.positive, "min_group": row.judgement.min_group}
         flat |= {"n": rates.n, "positives": rates.positives, "negatives": rates.negatives}
         for rate in RATES:
             estimate: Estimate = getattr(rates, rate)
@@ -206,9 +217,10 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Spreadsheets run a text that begins like a formula: an apostrophe in front keeps it a text."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return value
+    """A text on one line (readers of csv end a row at a bare carriage return); one that a spreadsheet would run as a
+    formula has an apostrophe in front.
+    """
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = plain(value)
+    return f"'{text}" if text.lstrip().startswith(FORMULA) else text

@@ -17,7 +17,6 @@ SCHEMA = "groupgap-threshold"
 SCHEMA_VERSION = 1
 CONSTRAINTS = ("equalized_odds", "demographic_parity", "true_positive_rate_parity")
 OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
-DEFAULT_MIN_GROUP = 30
 HEADER = ("", "before", "after", "before - after", "p", "q")
 CAUTION = (
     "Thresholds by group need each person's group when the decision is made. Intervals are 95%, for these fitted "
@@ -54,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from .axes import Reading
     from .board import Options
     from .collection import Request, collect
+    from .reported import accuracy_notes
 
     Options(args.min_group, args.draws, args.seed)  # refuses numbers out of range in the words of the board
     reading = Reading.from_options(args.axis, args.positive)
@@ -68,24 +68,22 @@ def run(args: argparse.Namespace) -> int:
                 refused.append(f"{answers.task}, {answers.axis}, {answers.run}: {error}")
     if not found:
         raise GroupgapError("; ".join(refused))
-    notes = [*(f"left out: {reason}" for reason in refused), *collection.notes]
+    notes = [f"left out: {reason}" for reason in refused]
+    notes += [*collection.notes, *accuracy_notes(collection.entries)]
     print(_as_json(found, notes, args) if args.json else _as_text(found, notes, args), end="")
     return 0
 
 
 def _outcome(entry: Entry, answers: Answers, args: argparse.Namespace) -> ThresholdOutcome:
     from ..metrics import optimize_threshold
+    from .floors import floor_of
 
-    min_group = args.min_group
-    if min_group is None:
-        own = entry.run.min_group(entry.task)
-        min_group = DEFAULT_MIN_GROUP if own is None else own
     return optimize_threshold(
         answers,
         args.constraint,
         units=answers.documents,
         objective=args.objective,
-        min_group=min_group,
+        min_group=floor_of(entry, args.min_group),
         draws=args.draws,
         seed=args.seed,
     )
@@ -134,6 +132,7 @@ def _as_text(found: list[tuple[Answers, ThresholdOutcome]], notes: list[str], ar
 
 def _cells(outcome: ThresholdOutcome, one: Difference, q: float | None) -> list[str]:
     from .format import format_chance, format_estimate, format_number, format_p
+    from .markdown import plain
 
     sides = []
     for side in sides_of(outcome, one):
@@ -144,7 +143,13 @@ def _cells(outcome: ThresholdOutcome, one: Difference, q: float | None) -> list[
     if one.value is not None and one.low is not None and one.high is not None:
         difference = f"{format_number(one.value)} [{format_number(one.low)}, {format_number(one.high)}]"
     p_value = "-" if one.p_value is None else format_p(one.p_value)
-    return [one.metric.replace("_", " "), *sides, difference, p_value, "-" if q is None else format_p(q)]
+    return [
+        one.metric.replace("_", " "),
+        *map(plain, sides),
+        plain(difference),
+        p_value,
+        "-" if q is None else format_p(q),
+    ]
 
 
 def verdict(outcome: ThresholdOutcome) -> list[str]:
@@ -212,7 +217,8 @@ def _as_json(found: list[tuple[Answers, ThresholdOutcome]], notes: list[str], ar
             },
             "notes": notes,
             "rows": [_document(row, answers, outcome, q) for row, (answers, outcome) in enumerate(found)],
-        }
+        },
+        ascii_only=True,
     )
 
 

@@ -38,25 +38,31 @@ def compare_unpaired(a: Answers, b: Answers, *, min_group: int, draws: int, seed
     """
     if a.groups != b.groups:
         raise GroupgapError(f"axis {a.axis}: {a.run} and {b.run} have other groups")
-    wide = [
-        judge(one.counts(), one.positive, confidence=0.975, min_group=min_group, draws=draws, seed=seed)
-        for one in (a, b)
-    ]
+    shown, wide = (
+        [
+            judge(one.counts(), one.positive, confidence=confidence, min_group=min_group, draws=draws, seed=seed)
+            for one in (a, b)
+        ]
+        for confidence in (0.95, 0.975)
+    )
     return Comparison(
         n=min(a.n, b.n),
-        differences=tuple(_differences(wide[0], wide[1])),
+        differences=tuple(_differences((shown[0], shown[1]), (wide[0], wide[1]))),
         min_group=min_group,
         draws=draws,
         seed=seed,
-        positive=wide[0].positive,
+        positive=shown[0].positive,
         clusters=None,
     )
 
 
-def _differences(a: Judgement, b: Judgement) -> Iterator[Difference]:
+def _differences(shown: tuple[Judgement, Judgement], wide: tuple[Judgement, Judgement]) -> Iterator[Difference]:
+    """Of judgements with 95% intervals, which are shown, and 97.5% intervals, whose distance is taken."""
+    a, b = shown
     yield _rate("accuracy", None, a.accuracy, b.accuracy)
     for metric in EXTREMES:
-        yield _extreme(metric, a, b)
+        distance = _distance(getattr(wide[0], metric), getattr(wide[1], metric))
+        yield _extreme(metric, getattr(a, metric), getattr(b, metric), distance)
     for group in a.groups:
         for rate in RATES:
             yield _rate(rate, group, getattr(a.groups[group], rate), getattr(b.groups[group], rate))
@@ -92,14 +98,18 @@ def _rate(rate: str, group: str | None, a: Estimate, b: Estimate) -> Difference:
     )
 
 
-def _extreme(metric: str, a: Judgement, b: Judgement) -> Difference:
-    one: Estimate = getattr(a, metric)
-    other: Estimate = getattr(b, metric)
+def _distance(one: Estimate, other: Estimate) -> tuple[float | None, float | None]:
+    """The interval of a difference: from the nearest to the farthest ends of two intervals."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return None, None
+    return one.low - other.high, one.high - other.low
+
+
+def _extreme(metric: str, one: Estimate, other: Estimate, distance: tuple[float | None, float | None]) -> Difference:
     n = min(one.n, other.n)
     if one.value is None or other.value is None:
         return Difference(metric, None, None, one, other, None, n, one.reason if one.value is None else other.reason)
-    bounds = (one.low, one.high, other.low, other.high)
-    low, high = (None, None) if None in bounds else (one.low - other.high, one.high - other.low)  # type: ignore[operator]
+    low, high = distance
     return Difference(
         metric=metric,
         group=None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import json
 from pathlib import Path
@@ -14,6 +16,9 @@ from fairlearn.metrics import MetricFrame, demographic_parity_difference, equali
 from groupgap.errors import GroupgapError
 from groupgap.leaderboards.board import NOT_PROVEN, Board, Options, build_board
 from groupgap.leaderboards.collection import Request, collect
+from groupgap.leaderboards.markdown import board_markdown, terminal
+from groupgap.leaderboards.page import board_page
+from groupgap.leaderboards.tables import board_csv
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
@@ -193,6 +198,17 @@ def test_another_min_group_than_lm_evals_is_given_as_the_reason(tmp_path: Path, 
     assert row.discrepancies[0].remark == "lm-eval judged with groups of 5 or more, the board with 1 or more"
 
 
+def test_runs_judged_with_different_floors_are_noted(tmp_path: Path, factory: SimpleNamespace) -> None:
+    for name, floor in (("a", 5), ("b", 10), ("c", 5)):
+        factory.run(metadata={"min_group": floor}, model_args={"pretrained": name}).write(tmp_path / name)
+    board = board_of(tmp_path, Options(draws=50))
+    assert sorted((row.variant, row.judgement.min_group) for row in board.rows) == [("a", 5), ("b", 10), ("c", 5)]
+    (note,) = board.notes
+    assert note.startswith("task mytask: the runs were made with different smallest groups")
+    assert note.endswith("5 for a, c; 10 for b; --min-group sets one for all")
+    assert board_of(tmp_path, Options(min_group=5, draws=50)).notes == ()
+
+
 def test_a_task_of_several_axes_gets_a_table_for_each(tmp_path: Path, factory: SimpleNamespace) -> None:
     axes = {**factory.FAIR["axes"], "language": {"field": "meta.lang", "groups": ["en", "de"]}}
     factory.run(fair={**factory.FAIR, "axes": axes}, reported={"language_dpd,none": 0.987}).write(tmp_path)
@@ -208,7 +224,8 @@ def test_three_choices_are_judged_one_vs_rest(tmp_path: Path, factory: SimpleNam
     run = factory.WrittenRun(
         documents, predictions, choices=("no", "perhaps", "yes"), fair={**factory.FAIR, "positive": None}
     )
-    (row,) = board_of(run.write(tmp_path)).rows
+    board = board_of(run.write(tmp_path))
+    (row,) = board.rows
     gaps = {}
     for value, name in enumerate(run.choices):
         rates = [
@@ -217,7 +234,17 @@ def test_three_choices_are_judged_one_vs_rest(tmp_path: Path, factory: SimpleNam
         ]
         gaps[name] = max(abs(a - b) for a, b in itertools.combinations(rates, 2))
     assert row.judgement.dpd.value == pytest.approx(max(gaps.values()), abs=1e-12)
-    assert row.judgement.dpd.class_name == max(gaps, key=lambda name: gaps[name])
+    widest = max(gaps, key=lambda name: gaps[name])
+    assert row.judgement.dpd.class_name == widest
+    assert f"] ({widest})" in terminal(board)
+    assert f"] ({widest})" in board_markdown(board)
+    assert f"<span>{widest}</span>" in board_page(board)
+    (line,) = csv.DictReader(io.StringIO(board_csv(board)))
+    assert (line["dpd_class"], line["dpd_rate"]) == (widest, "")
+    eod = row.judgement.eod
+    assert (line["eod_class"], line["eod_rate"]) == (eod.class_name, eod.rate)
+    assert f"] ({eod.class_name}, {str(eod.rate).upper()})" in terminal(board)
+    assert f"<span>{eod.class_name}, {str(eod.rate).upper()}</span>" in board_page(board)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,17 @@ def test_the_command_prints_the_table_and_where_the_page_is(
     assert document["options"] == {"min_group": 5, "draws": 50, "seed": 3, "confidence": 0.95}
 
 
+def test_progress_shows_names_as_text(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.run().write(tmp_path / "run")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    named = ["--name", "org/model-a=\x1b]0;title\x07x", "--draws", "50"]
+    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), *named]) == 0
+    shown = capsys.readouterr().err.replace("\r\x1b[K", "")
+    assert shown == "mytask, faith: \\u001b]0;title\\u0007x"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -63,6 +63,44 @@ def test_other_prompts_are_said(tmp_path: Path, factory: SimpleNamespace) -> Non
     )
 
 
+def test_another_positive_choice_is_refused(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.run().write(tmp_path / "a")
+    other = {"model_args": {"pretrained": "b"}}
+    for number, positive in enumerate(("no", None)):
+        factory.run(fair={**factory.FAIR, "positive": positive}, **other).write(tmp_path / "b")
+        with pytest.raises(
+            GroupgapError,
+            match=f"task mytask: the positive choice is {positive!r} for b and 'yes' for org/model-a: .*--positive",
+        ):
+            gather(tmp_path)
+        named = gather(tmp_path, reading=Reading.from_options([], ["mytask=no"]))
+        assert [entry.answers[0].positive_class for entry in named.entries] == ["no", "no"], number
+
+
+def test_a_positive_choice_in_other_words_is_let_through(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.run().write(tmp_path / "a")
+    words = {"choices": ("false", "true"), "fair": {**factory.FAIR, "positive": "true"}}
+    factory.run(model_args={"pretrained": "b"}, **words).write(tmp_path / "b")
+    assert [entry.answers[0].positive_class for entry in gather(tmp_path).entries] == ["true", "yes"]
+
+
+def test_another_delimiter_is_another_prompt(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.run().write(tmp_path / "a")
+    other_delimiter(tmp_path / "b", factory)
+    assert gather(tmp_path).notes == (
+        "task mytask: the runs were asked with different prompts or choices "
+        "(few-shot, chat template, wording): b; org/model-a",
+    )
+
+
+def other_delimiter(folder: Path, factory: SimpleNamespace) -> None:
+    """A run whose choices stand on a line of their own; lm-eval's hash of the prompt is that of the factory's run."""
+    run = factory.run(model_args={"pretrained": "b"}, config={"target_delimiter": "\n"})
+    run.write(folder)
+    text = run.samples_file(folder).read_text().replace('"arg_1": " ', '"arg_1": "\\n')
+    run.samples_file(folder).write_text(text)
+
+
 def test_options_for_a_task_that_nobody_answered(tmp_path: Path, factory: SimpleNamespace) -> None:
     factory.run().write(tmp_path)
     with pytest.raises(GroupgapError, match=r"--axis yours=.*: no run answers the task 'yours'; the tasks are mytask"):

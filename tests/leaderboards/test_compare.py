@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from groupgap.cli import main
 from groupgap.errors import GroupgapError
+from groupgap.leaderboards.axes import Reading
 from groupgap.leaderboards.board import Options
 from groupgap.leaderboards.collection import Request, collect
 from groupgap.leaderboards.compare import Wish, compare_runs
 from groupgap.leaderboards.compared import Compared
 from groupgap.leaderboards.verdict import verdict
-from groupgap.metrics import Difference, Estimate
+from groupgap.metrics import Difference, Estimate, judge
 from scipy import stats
 
 QUICK = Options(min_group=5, draws=300)
@@ -119,6 +120,75 @@ def test_other_prompts_documents_and_choices_are_refused_with_the_reason(
         assert dpd.low is not None
         assert dpd.high is not None
         assert dpd.low <= dpd.value <= dpd.high
+
+
+def test_another_delimiter_between_prompt_and_choice_is_another_prompt(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    a, b = factory.run(), factory.run(config={"target_delimiter": "\n"})
+    folders = [str(run.write(tmp_path / name)) for name, run in (("a", a), ("b", b))]
+    text = b.samples_file(tmp_path / "b").read_text().replace('"arg_1": " ', '"arg_1": "\\n')
+    b.samples_file(tmp_path / "b").write_text(text)
+    collection = collect(Request(folders, dict(zip(folders, "AB", strict=True))), same_documents=False)
+    with pytest.raises(GroupgapError, match=r"asked with other prompts \(in 60 of 60 common documents\)"):
+        compare_runs(collection, Wish(folders, options=QUICK))
+
+
+@pytest.mark.parametrize("unpaired", [False, True])
+def test_opposite_positive_choices_are_refused_and_cannot_be_forced(
+    tmp_path: Path, factory: SimpleNamespace, unpaired: bool
+) -> None:
+    other = factory.run(skill=2, fair={**factory.FAIR, "positive": "no"})
+    with pytest.raises(GroupgapError, match=r"the positive choice is 'yes' for A and 'no' for B: .*--positive mytask"):
+        pair(tmp_path, factory.run(), other, unpaired=unpaired)
+
+
+def test_unpaired_sides_have_95_percent_intervals_and_their_distance_a_wider_one(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    a, b = factory.run(n=200), factory.run(n=200, skill=2, prompt="{text}")
+    (found,) = pair(tmp_path, a, b, unpaired=True)
+    for name, run in (("a", a), ("b", b)):
+        (entry,) = collect(Request([run.write(tmp_path / name)])).entries
+        answers = entry.answers[0]
+        judged = judge(answers.counts(), answers.positive, min_group=5, draws=300)
+        for metric in ("accuracy", "worst_group", "dpd", "eod"):
+            assert getattr(found.comparison.find(metric), name) == getattr(judged, metric)
+    dpd = found.comparison.find("dpd")
+    assert (dpd.low, dpd.high) != (dpd.a.low - dpd.b.high, dpd.a.high - dpd.b.low)
+    assert dpd.low < dpd.a.low - dpd.b.high < dpd.a.high - dpd.b.low < dpd.high
+
+
+def test_a_limited_run_of_a_foreign_task_may_lack_a_group(tmp_path: Path, factory: SimpleNamespace) -> None:
+    made = [{**document, "faith": ["cel" if row > 40 else "aur"]} for row, document in enumerate(factory.documents(60))]
+    few = made[:40]
+    full = factory.run(documents=made, predictions=factory.predict(made, 1), fair=None)
+    limited = factory.run(documents=few, predictions=factory.predict(few, 2), fair=None, original=60)
+    reading = Reading.from_options(["mytask=doc.faith"], ["mytask=yes"])
+    for number, (a, b) in enumerate(((full, limited), (limited, full))):
+        folders = [str(run.write(tmp_path / str(number) / name)) for name, run in (("a", a), ("b", b))]
+        names = dict(zip(folders, "AB", strict=True))
+        collection = collect(Request(folders, names, reading), same_documents=False)
+        (found,) = compare_runs(collection, Wish(folders, options=QUICK))
+        assert found.joined == 40
+        assert found.comparison.find("accuracy", "aur").n == 40
+        assert found.comparison.find("accuracy", "cel").reason is not None
+
+
+def test_other_declared_groups_are_two_versions_of_a_task(tmp_path: Path, factory: SimpleNamespace) -> None:
+    axes = {"faith": {"field": "faith", "groups": ["aur", "bron", "cel", "dor"]}}
+    other = factory.run(skill=2, fair={**factory.FAIR, "axes": axes})
+    with pytest.raises(GroupgapError, match="A and B have other groups: two task versions"):
+        pair(tmp_path, factory.run(), other)
+
+
+def test_another_floor_of_the_other_run_is_noted(tmp_path: Path, factory: SimpleNamespace) -> None:
+    a, b = factory.run(metadata={"min_group": 5}), factory.run(skill=2, metadata={"min_group": 9})
+    folders = [str(run.write(tmp_path / name)) for name, run in (("a", a), ("b", b))]
+    collection = collect(Request(folders, dict(zip(folders, "AB", strict=True))), same_documents=False)
+    (found,) = compare_runs(collection, Wish(folders, options=Options(draws=300)))
+    assert found.comparison.min_group == 5
+    assert found.notes[-1].endswith("5 for A; 9 for B; --min-group sets one for all; here 5")
 
 
 def test_other_labels_of_the_same_documents_cannot_be_forced(tmp_path: Path, factory: SimpleNamespace) -> None:
@@ -235,6 +305,32 @@ def test_two_calls_give_the_same_bytes(
         main(["compare", *folders, "--json", "--seed", "5"])
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1]
+
+
+def test_lm_evals_own_accuracy_is_checked(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = three(tmp_path, factory)[:2]
+    factory.run(skill=1, model_args={"pretrained": "b"}, reported={"acc,none": 0.123}).write(tmp_path / "b")
+    assert main(["compare", *folders, "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith("task mytask: lm-eval's own acc of b is 0.123, recomputed 0.")
+    assert main(["compare", *folders]) == 0
+    assert "note: task mytask: lm-eval's own acc of b is 0.123" in capsys.readouterr().out
+
+
+def test_whatever_a_run_is_called_reaches_the_terminal_as_text(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = three(tmp_path, factory)[:2]
+    name = "\x1b[2Jé\ud800"
+    for flags in ([], ["--json"]):
+        assert main(["compare", *folders, "--name", f"{folders[0]}={name}", *flags]) == 0
+        shown = capsys.readouterr()
+        assert "\x1b" not in shown.out + shown.err
+        assert shown.err == "mytask: \\u001b[2Jé\\ud800 against b\n"
+        shown.out.encode("utf-8" if not flags else "ascii")
+    assert json.loads(shown.out)["comparisons"][0]["a"] == name
 
 
 def test_mistakes_are_one_line(tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,20 @@ def test_a_task_that_cannot_be_thresholded_is_a_note_beside_one_that_can(
     assert "note: left out: tiny, faith, org/model-a: Fewer than 2 groups" in capsys.readouterr().out
 
 
+def test_names_reach_the_terminal_as_text(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [{**document, "faith": [f"\x1b[2J{number % 2}"]} for number, document in enumerate(factory.documents(400))]
+    run = factory.run(documents=made, predictions=factory.predict(made), fair=None, reported={"acc,none": 0.5})
+    run.write(tmp_path / "run")
+    foreign = ["--axis", "mytask=doc.faith", "--positive", "mytask=yes", "--draws", "50"]
+    assert main(["threshold", str(tmp_path / "run"), *foreign]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\\u001b[2J" in shown
+    assert "note: task mytask: lm-eval's own acc of org/model-a is 0.5, recomputed 0." in shown
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [

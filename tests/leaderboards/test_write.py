@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from groupgap.cli import main
 from groupgap.errors import GroupgapError
 from groupgap.leaderboards.board import Board, Options, build_board
 from groupgap.leaderboards.collection import Request, collect
-from groupgap.leaderboards.format import format_estimate
+from groupgap.leaderboards.format import format_estimate, format_p
 from groupgap.leaderboards.markdown import terminal
 from groupgap.leaderboards.page import board_page
-from groupgap.leaderboards.tables import board_csv, to_json
+from groupgap.leaderboards.tables import _cell, board_csv, to_json
 from groupgap.leaderboards.write import check_output, write_board
 from groupgap.metrics import Estimate
 
@@ -147,6 +149,59 @@ def test_whatever_a_model_and_its_groups_are_called_stays_text(
     assert [len(lines) for lines in tables] == [3]
     assert "\u202e" not in markdown + terminal(board) + page.text
     json.loads(written["board.json"].read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("name", ["one\rtwo", "one\ntwo", "one\u2028two", "\ud800half", "\r=1+2", " =1+2", "\x1b[2Jx"])
+def test_a_name_with_control_characters_breaks_no_file(
+    tmp_path: Path, factory: SimpleNamespace, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    factory.run(model_args={"pretrained": "b"}).write(tmp_path / "run" / "b")
+    folder = factory.run().write(tmp_path / "run" / "a")
+    (folder / "variant.json").write_text(json.dumps({"name": name}))
+    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "50"]) == 0
+    capsys.readouterr().out.encode("utf-8")
+    text = (tmp_path / "out" / "board.csv").read_bytes().decode("utf-8")
+    assert len(text.splitlines()) == 3
+    assert {line["variant"] for line in read_csv(tmp_path / "out" / "board.csv")} == {"b", _cell(name)}
+    assert _cell(name).isprintable()
+    document = json.loads((tmp_path / "out" / "board.json").read_text(encoding="utf-8"))
+    assert {row["variant"] for row in document["rows"]} == {"b", name}
+
+
+def test_json_for_a_terminal_is_ascii_and_for_a_file_is_not() -> None:
+    document = {"name": "é\ud800\U0001f600"}
+    assert json.loads(to_json(document)) == json.loads(to_json(document, ascii_only=True)) == document
+    assert to_json(document, ascii_only=True).isascii()
+    assert "é\\ud800\U0001f600" in to_json(document)
+
+
+def test_the_group_table_says_what_its_rates_are_of(tmp_path: Path, board: Board) -> None:
+    lines = read_csv(write_board(board, tmp_path / "out")["groups.csv"])
+    assert {(line["positive"], line["min_group"]) for line in lines} == {("yes", "12")}
+
+
+def test_the_legend_says_what_each_end_of_an_interval_holds_for(board: Board) -> None:
+    for text in (terminal(board), Page(board_page(board)).text):
+        assert "The lower end of a gap holds for all pairs of groups at once, its upper end for the one pair" in text
+        assert "they hold for all groups at once" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0312, "0.031"),
+        (0.0001, "0.0001"),
+        (0.0496, "0.0496"),
+        (0.04996, "0.04996"),
+        (0.0500001, "0.050"),
+        (0.05, "0.050"),
+        (0.0504, "0.050"),
+        (1.0, "1.000"),
+        (math.nextafter(0.05, 0), repr(math.nextafter(0.05, 0))),
+    ],
+)
+def test_a_p_value_under_a_twentieth_never_looks_like_one(value: float, shown: str) -> None:
+    assert format_p(value) == shown
 
 
 def test_samples_never_reach_the_files(tmp_path: Path, factory: SimpleNamespace) -> None:
