@@ -45,7 +45,8 @@ class VllmEngine:
         adapters = {member.name: str(member.folder) for member in job.members if member.served == "adapter"}
         defaults = {"batch_size": "auto", **({"enforce_eager": True} if _on_cpu() else {})}
         options = {**defaults, **job.options}
-        self._model = GroupgapVLLM(pretrained=str(job.base), adapters=adapters, **options)
+        # whether a base of another name will do was decided, variant by variant, when the plan was made
+        self._model = GroupgapVLLM(pretrained=str(job.base), adapters=adapters, other_base=True, **options)
         self._reference = Reference(self._model.base_folder, self._model.dtype)
         self._scratch = scratch
 

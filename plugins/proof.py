@@ -53,8 +53,9 @@ class Proof:
         agrees_with_reference: largest absolute difference to transformers and peft; None where not compared.
         mean_error: mean of these differences.
         tolerance: the largest that passes; None where not compared.
-        tensors_matched: tensors that the engine applies.
-        tensors_expected: tensors in the variant's file.
+        tensors_matched: an adapter's tensors that the engine applies; 0 of 0 for others, whose tensors nobody counts.
+        tensors_expected: tensors in the adapter's file.
+        mean_effect: mean difference of its log-probabilities to the base's; None for the base itself.
         passed: whether the variant may answer.
         reason: why not; empty where passed.
     """
@@ -72,11 +73,14 @@ class Proof:
     tensors_expected: int
     passed: bool = True
     reason: str = ""
+    mean_effect: float | None = None
 
     @property
     def line(self) -> str:
         """The proof in one line."""
-        parts = [f"{self.tensors_matched} of {self.tensors_expected} tensors matched"]
+        parts = []
+        if self.tensors_expected:
+            parts.append(f"{self.tensors_matched} of {self.tensors_expected} tensors matched")
         if self.differs_from_base is not None:
             parts.append(
                 f"differs from the base by {self.differs_from_base:.2g} (the base from itself by {self.self_noise:.2g})"
@@ -138,6 +142,7 @@ def prove(
         tolerance=None,
         tensors_matched=matched,
         tensors_expected=expected,
+        mean_effect=None if name == "base" else mean_difference(found, base),
     )
     if level == "full":
         reference = reference or Reference(model.base_folder, model.dtype)
@@ -170,6 +175,11 @@ def why_not(proof: Proof) -> str:
         return "it answers as the base does"
     if proof.agrees_with_reference is not None and proof.agrees_with_reference > (proof.tolerance or 0.0):
         return "it does not answer as in transformers and peft"
+    if proof.mean_error is not None and proof.mean_effect is not None and proof.mean_error > proof.mean_effect / 3:
+        return (
+            f"its mean distance from transformers and peft, {proof.mean_error:.2g}, is not small beside its effect,"
+            f" {proof.mean_effect:.2g} (with a weak adapter ask in float32)"
+        )
     return ""
 
 

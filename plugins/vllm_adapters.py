@@ -63,13 +63,13 @@ class Match:
         return ""
 
 
-def check_folder(name: str, folder: Path, base: Path) -> AdapterFolder:
+def check_folder(name: str, folder: Path, base: Path, other_base: bool = False) -> AdapterFolder:
     """Check an adapter's files, values included, against its base.
 
     Raises:
         GroupgapError: vLLM cannot serve it as it is.
     """
-    check = check_adapter(folder, base, CheckOptions(engine="vllm", deep=True))
+    check = check_adapter(folder, base, CheckOptions(engine="vllm", deep=True, other_base=other_base))
     if check.verdict != "served":
         way_out = f": {check.way_out}" if check.way_out else ""
         raise GroupgapError(f"variant {name}: {folder}: {check.reason}{way_out}")

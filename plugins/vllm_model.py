@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+from ..adapters.base_model import read_base
 from ..adapters.resolve import resolve
 from ..errors import GroupgapError, MissingExtraError, one_line_for_mistakes
 from .choice_trie import Ask, NextToken, Question, questions
@@ -56,6 +57,7 @@ class GroupgapVLLM(VLLM):
             make room for one another.
         max_lora_rank: largest rank; by default the smallest that vLLM offers for the adapters.
         check_files: check the files of adapters before vLLM sees them. The tests alone switch it off.
+        other_base: take adapters that name another base on the hub than this one (a mirror of the same weights).
         proof: what ``adapter`` must show before the first answer: ``fast``, ``full`` (against transformers + peft as
             well) or ``none``.
         **arguments: as in lm-eval's ``vllm`` backend.
@@ -73,23 +75,27 @@ class GroupgapVLLM(VLLM):
         max_loras: int | None = None,
         max_lora_rank: int | None = None,
         check_files: bool = True,
+        other_base: bool = False,
         proof: str = "fast",
         **arguments: Any,
     ) -> None:
         refuse_arguments(arguments, proof)
         folders = adapter_folders(adapter or peft, adapters or {})
-        self._base_folder = resolve(pretrained, arguments.get("revision")).path
+        self._base_folder = resolve(pretrained, arguments.pop("revision", None)).path
+        read_base(self._base_folder)  # refuses pickles, unopened; the engine gets the very folder that was looked at
         self._full: dict[str, FullFolder] = {}
         self._weights = BASE
         self._broken = ""
         known = {
-            name: check_folder(name, folder, self._base_folder) if check_files else AdapterFolder(name, folder)
+            name: check_folder(name, folder, self._base_folder, other_base)
+            if check_files
+            else AdapterFolder(name, folder)
             for name, folder in folders.items()
         }
         slots = int(max_loras) if max_loras else len(known) + 1
         if known:
             arguments |= {"enable_lora": True, "max_loras": slots, "max_lora_rank": lora_rank(known, max_lora_rank)}
-        super().__init__(pretrained=pretrained, worker_extension_cls=EXTENSION, **with_memory(arguments))
+        super().__init__(pretrained=str(self._base_folder), worker_extension_cls=EXTENSION, **with_memory(arguments))
         self._adapters = EngineAdapters(self.model, known, slots) if known else None
         self.active = BASE
         if adapter or peft:
@@ -124,12 +130,8 @@ class GroupgapVLLM(VLLM):
         return "base", self._base_folder
 
     def match(self, name: str) -> Match | None:
-        """What the engine makes of a variant's tensors, its adapter loaded for that; None for the base."""
-        if self._adapters and name in self._adapters.names:
-            return self._adapters.load(name)
-        if name in self._full:
-            return Match(self._full[name].check.tensors, self._full[name].check.tensors)
-        return None
+        """What the engine makes of an adapter's tensors, loaded for that; None for the base and full fine-tunes."""
+        return self._adapters.load(name) if self._adapters and name in self._adapters.names else None
 
     @property
     def engine_adapters(self) -> EngineAdapters | None:
