@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from designs import GAP_RATES, Pair, World, pairs_under_the_null, world
+from designs import GAP_RATES, Pair, World, pairs_under_the_null, with_ungrouped, world
 from groupgap.metrics import JointCounts, bootstrap, chance_gaps, compare, group_rates, percentile_interval, plan_gaps
 from groupgap.metrics.extremes import maximum_of_gap
 from groupgap.metrics.judge import with_interval
@@ -199,22 +199,42 @@ def power_table(runs: int, rng: np.random.Generator) -> list[str]:
     return lines
 
 
+def chance_rejections(found: World, n: int, runs: int, rng: np.random.Generator) -> dict[str, int]:
+    """Runs in which each gap is beyond chance at 5%.
+
+    Args:
+        found: the world.
+        n: samples in all.
+        runs: how many data sets are drawn.
+        rng: the source.
+    """
+    rejected = dict.fromkeys(GAP_RATES, 0)
+    for _ in range(runs):
+        for metric, chance in chance_gaps(plan_gaps(found.draw(n, rng), 1), 199, rng).items():
+            rejected[metric] += chance.p_value <= 0.05
+    return rejected
+
+
+def chance_designs(quick: bool) -> Iterable[tuple[str, World, int]]:
+    """Name, world without a gap, samples in all; samples of no group may be of quite another kind."""
+    for groups, n, overlap in (
+        [(5, 100, 0.0)] if quick else [(2, 100, 0.0), (5, 100, 0.5), (8, 60, 0.0), (13, 300, 0.5)]
+    ):
+        yield f"{groups} groups x {n}, overlap {overlap}", world(groups, 0.5, 0.0, overlap), n * groups
+    for groups, n, share in [(5, 200, 0.98)] if quick else [(5, 200, 0.98), (5, 200, 0.5), (8, 200, 0.98)]:
+        lone = with_ungrouped(world(groups, 0.5, 0.0, 0.0, tpr=0.6, fpr=0.4), 19.0, share, 1 - share)
+        yield f"{groups} groups x {n} at 0.6, 19 times as many of no group at {share}", lone, 20 * n * groups
+
+
 def chance_table(quick: bool, runs: int, rng: np.random.Generator) -> tuple[list[str], int]:
     """Type-I error of the permutation test of a gap when there is none; base rates may differ for eopp and eod."""
     lines = ["| case | " + " | ".join(GAP_RATES) + " |", "|---" * (len(GAP_RATES) + 1) + "|"]
     failed = 0
-    for groups, n, overlap in (
-        [(5, 100, 0.0)] if quick else [(2, 100, 0.0), (5, 100, 0.5), (8, 60, 0.0), (13, 300, 0.5)]
-    ):
-        found = world(groups, 0.5, 0.0, overlap)
-        errors = dict.fromkeys(GAP_RATES, 0)
-        for _ in range(runs):
-            plan = plan_gaps(found.draw(n * groups, rng), 1)
-            for metric, chance in chance_gaps(plan, 199, rng).items():
-                errors[metric] += chance.p_value <= 0.05
+    for name, found, n in chance_designs(quick):
+        errors = chance_rejections(found, n, runs, rng)
         failed += sum(not holds(number, runs) for number in errors.values())
         rates = [f"{number / runs:.3f}{'' if holds(number, runs) else ' FAILED'}" for number in errors.values()]
-        lines.append(f"| {groups} groups x {n}, overlap {overlap} | " + " | ".join(rates) + " |")
+        lines.append(f"| {name} | " + " | ".join(rates) + " |")
         print(lines[-1], flush=True)
     return lines, failed
 

@@ -70,6 +70,19 @@ class World:
         )
 
 
+def with_ungrouped(found: World, times: float, tpr: float, fpr: float) -> World:
+    """The world with samples of no group as well: so many times those of all groups, with rates of their own."""
+    nobody = np.zeros((1, found.patterns.shape[1]), dtype=np.bool_)
+    weights = np.append(found.weights, times * found.weights.sum())
+    return World(
+        np.concatenate([found.patterns, nobody]),
+        weights / weights.sum(),
+        np.append(found.base, 0.5),
+        np.append(found.tpr, tpr),
+        np.append(found.fpr, fpr),
+    )
+
+
 def shape(name: str, groups: int) -> FloatArray:
     """(G,) how far each group lies towards the far end of a gap, from 0 to 1."""
     off = np.zeros(groups)

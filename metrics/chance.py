@@ -1,8 +1,12 @@
-"""The gap expected by chance: membership patterns permuted against the answers, drawn on counts."""
+"""The gap expected by chance: memberships permuted against the answers, drawn on counts.
+
+A permutation exchanges the memberships of samples that belong to a group entering the rate, never those of others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +17,18 @@ from .estimate import Chance
 from .gaps import GAPS, GapPlan, Key, gap_values
 from .rates import Tally
 
-__all__ = ["WITHIN_LABEL", "chance_gaps", "chance_of", "permuted_gaps", "permuted_tables"]
+__all__ = ["chance_gaps", "chance_of", "permuted_gaps", "permuted_tables"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-WITHIN_LABEL = {"accuracy_spread": False, "dpd": False, "eopp": True, "eod": True, "eod_mean": True}
+BoolArray = npt.NDArray[np.bool_]
 
 _BLOCK = 2_500  # draws made at a time; part of the definition of a seeded result, so a constant
 _LIMIT = 1_000_000_000  # numpy's hypergeometric sampler takes no more
 
 
 def permuted_tables(
-    patterns: npt.NDArray[np.bool_], rows: IntArray, columns: IntArray, draws: int, rng: np.random.Generator
+    patterns: BoolArray, rows: IntArray, columns: IntArray, draws: int, rng: np.random.Generator
 ) -> IntArray:
     """Group tables when patterns are permuted against outcomes, both margins held.
 
@@ -60,41 +63,77 @@ def permuted_tables(
     return tables
 
 
-def _margins(plan: GapPlan, chosen: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], IntArray]:
-    """Distinct patterns, over the groups that enter any rate, and their samples among the chosen cells."""
+@dataclass(frozen=True, eq=False)
+class _Shuffle:
+    """Samples whose memberships are exchanged for one another: a permutation of them in every draw.
+
+    Attributes:
+        patterns: (P, G) bool, distinct memberships in the groups that enter.
+        rows: (P,) samples with each pattern.
+        outcomes: (C,) distinct predicted classes; for accuracy 1 for a right answer and 0 for a wrong one.
+        columns: (C,) samples with each outcome.
+        keys: the rates that are read from these draws.
+    """
+
+    patterns: BoolArray
+    rows: IntArray
+    outcomes: IntArray
+    columns: IntArray
+    keys: tuple[Key, ...]
+
+
+def _labels_of(key: Key, classes: int) -> tuple[int | None, ...]:
+    """The labels within which memberships are exchanged for a rate; ``None``: over all labels at once."""
+    rate, index = key
+    if rate in ("accuracy", "selection_rate"):
+        return (None,)
+    return tuple(label for label in range(classes) if (label == index) == (rate == "tpr"))
+
+
+def _shuffles(plan: GapPlan, metrics: Sequence[str]) -> list[_Shuffle]:
+    """What is permuted for these gaps.
+
+    Only samples in a group that enters the rate take part: a sample that belongs to none of them says nothing of the
+    gap, and its answers may be of another kind altogether. Rates for which the same samples take part, in the same
+    groups, share one permutation.
+    """
+    keys = dict.fromkeys(key for metric in metrics for bundle in plan.bundles(metric) for key in bundle)
+    shared: dict[tuple[int | None, bool, bytes], list[Key]] = {}
+    for key in keys:
+        for label in _labels_of(key, len(plan.counts.classes)):
+            same = (label, key[0] == "accuracy", plan.eligible[key].tobytes())
+            shared.setdefault(same, []).append(key)
+    found = (_shuffle(plan, label, tuple(of_label)) for (label, _, _), of_label in shared.items())
+    return [shuffle for shuffle in found if len(shuffle.rows)]
+
+
+def _shuffle(plan: GapPlan, label: int | None, keys: tuple[Key, ...]) -> _Shuffle:
+    """The samples with this label (``None``: any) that belong to a group that enters these rates."""
     counts = plan.counts
-    entering = np.any(np.stack(list(plan.eligible.values())), axis=0)
-    patterns = counts.patterns[chosen] & entering
+    patterns = counts.patterns & plan.eligible[keys[0]]
+    chosen = patterns.any(axis=1) & (counts.labels == label if label is not None else True)
+    patterns, amounts = patterns[chosen], counts.counts[chosen]
+    right = (counts.labels == counts.predictions).astype(np.int64)
+    outcome = (right if keys[0][0] == "accuracy" else counts.predictions)[chosen]
     _, first, row = np.unique(np.packbits(patterns, axis=1), axis=0, return_index=True, return_inverse=True)
-    return patterns[first], np.bincount(row.ravel(), counts.counts[chosen], len(first)).astype(np.int64)
+    outcomes, column = np.unique(outcome, return_inverse=True)
+    rows, columns = (
+        np.bincount(place.ravel(), amounts, size).astype(np.int64)
+        for place, size in ((row, len(first)), (column, len(outcomes)))
+    )
+    return _Shuffle(patterns[first], rows, outcomes.astype(np.int64), columns, keys)
 
 
-def _tables(plan: GapPlan, within_label: bool, draws: int, rng: np.random.Generator) -> FloatArray:
-    """(G, label, prediction, draws) counts under permuted patterns."""
-    counts, size = plan.counts, len(plan.counts.classes)
-    tables = np.zeros((len(counts.groups), size * size, draws))
-    outcome = counts.labels * size + counts.predictions
-    strata = [counts.labels == index for index in range(size)] if within_label else [np.ones(len(outcome), np.bool_)]
-    for chosen in strata:
-        if not chosen.any():
-            continue
-        patterns, rows = _margins(plan, chosen)
-        kinds, column = np.unique(outcome[chosen], return_inverse=True)
-        columns = np.bincount(column, counts.counts[chosen], len(kinds)).astype(np.int64)
-        tables[:, kinds] += permuted_tables(patterns, rows, columns, draws, rng)
-    return tables.reshape(len(counts.groups), size, size, draws)
-
-
-def _tallies(plan: GapPlan, tables: FloatArray) -> dict[Key, Tally]:
-    """Tallies (G, draws) of the plan's keys from (G, label, prediction, draws) tables."""
-    members = tables.sum(axis=(1, 2))
-    tallies: dict[Key, Tally] = {("accuracy", None): Tally(np.einsum("gccr->gr", tables), members)}
-    for index in plan.classes:
-        selected, positive = tables[:, :, index].sum(axis=1), tables[:, index].sum(axis=1)
-        tallies["selection_rate", index] = Tally(selected, members)
-        tallies["tpr", index] = Tally(tables[:, index, index], positive)
-        tallies["fpr", index] = Tally(selected - tables[:, index, index], members - positive)
-    return tallies
+def _tallies(plan: GapPlan, shuffles: Sequence[_Shuffle], draws: int, rng: np.random.Generator) -> dict[Key, Tally]:
+    """Tallies of the rates under permuted memberships: successes (G, draws), totals (G, 1) as measured."""
+    successes: dict[Key, FloatArray] = {}
+    for shuffle in shuffles:
+        tables = permuted_tables(shuffle.patterns, shuffle.rows, shuffle.columns, draws, rng)
+        for key in shuffle.keys:
+            counted = 1 if key[1] is None else key[1]
+            found = tables[:, shuffle.outcomes == counted].sum(axis=1)
+            successes[key] = successes.get(key, 0.0) + found
+    return {key: Tally(found, plan.tallies[key].totals[:, None]) for key, found in successes.items()}
 
 
 def permuted_gaps(
@@ -111,7 +150,10 @@ def permuted_gaps(
     Returns:
         Metric to (draws,) gaps; metrics that the data do not define are absent.
 
-    For ``eopp`` and ``eod`` patterns are permuted within each label: a difference in base rate is no gap there.
+    Memberships are exchanged among the samples of the groups that enter a rate, and of no others. For TPR and FPR they
+    are exchanged within each label: a difference in base rate is no gap there. With more than two classes, rates of
+    several classes may have other groups each; those are drawn independently, which the largest of several gaps
+    allows: at 5% it rejects at most 5.2% of true nulls.
 
     Raises:
         GroupgapError: for 1,000,000,000 samples or more.
@@ -121,14 +163,13 @@ def permuted_gaps(
             f"Expected fewer than {_LIMIT} samples for the chance level of a gap, but got {plan.counts.n}: judge a part"
         )
     wanted = [metric for metric in metrics if plan.bundles(metric)]
+    shuffles = _shuffles(plan, wanted)
     values: dict[str, list[FloatArray]] = {metric: [] for metric in wanted}
     for (start, stop), child in zip(_blocks(draws), rng.spawn(-(-draws // _BLOCK)), strict=True):
-        for within_label in {WITHIN_LABEL[metric]: None for metric in wanted}:
-            tallies = _tallies(plan, _tables(plan, within_label, stop - start, child))
-            for metric in wanted:
-                if WITHIN_LABEL[metric] is within_label:
-                    drawn = gap_values(plan, metric, tallies)
-                    values[metric] += [] if drawn is None else [drawn]
+        tallies = _tallies(plan, shuffles, stop - start, child)
+        for metric in wanted:
+            drawn = gap_values(plan, metric, tallies)
+            values[metric] += [] if drawn is None else [drawn]
     return {metric: np.concatenate(parts) for metric, parts in values.items()}
 
 

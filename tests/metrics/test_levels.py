@@ -84,7 +84,22 @@ def test_a_gap_is_found_when_it_is_there() -> None:
 def test_the_chance_p_value_holds_its_level() -> None:
     lines, failed = coverage.chance_table(True, 150, np.random.default_rng(5))
     assert failed == 0
-    assert len(lines) == 3
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize(("share", "gap", "low", "high"), [(0.98, 0.0, 0.0, 0.2), (0.5, 0.2, 0.9, 1.0)])
+def test_samples_of_no_group_say_nothing_of_chance(share: float, gap: float, low: float, high: float) -> None:
+    """Permuted in, they reject over 70% of true nulls (theirs at .98), or hide a gap of .2 (theirs at .5)."""
+    level = 0.6 if gap == 0 else 0.98
+    groups = designs.world(5, 0.5, 0.0, 0.0, tpr=level, fpr=1 - level)
+    groups = designs.World(
+        groups.patterns, groups.weights, groups.base, groups.tpr - gap * np.eye(5)[4], groups.fpr + gap * np.eye(5)[4]
+    )
+    found = coverage.chance_rejections(
+        designs.with_ungrouped(groups, 19.0, share, 1 - share), 20 * 5 * 100, 60, np.random.default_rng(7)
+    )
+    for metric in ("accuracy_spread", "eopp", "eod", "eod_mean"):
+        assert low <= found[metric] / 60 <= high, (metric, found[metric])
 
 
 def test_the_family_holds_its_false_discovery_rate() -> None:
