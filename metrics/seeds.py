@@ -43,7 +43,9 @@ class SeedDifference:
     differences: tuple[float, ...]
 
 
-def mean_over_seeds(values: Sequence[float | None], n: int, confidence: float = 0.95) -> Estimate:
+def mean_over_seeds(
+    values: Sequence[float | None], n: int, confidence: float = 0.95, *, share: bool = False
+) -> Estimate:
     """Mean of a rate over training seeds with its t interval (seeds - 1 degrees of freedom).
 
     Args:
@@ -51,6 +53,8 @@ def mean_over_seeds(values: Sequence[float | None], n: int, confidence: float = 
         n: samples that each value rests on: a share moves in steps of 1 / n, and seeds that agree by chance are taken
             to differ by one step in one seed, so that no interval has width 0.
         confidence: of the interval.
+        share: whether the values are shares, so that the interval ends at 0 and 1; differences of shares end at -1
+            and 1.
 
     Returns:
         With one seed the value without an interval, ``interval="1 seed"``.
@@ -74,7 +78,8 @@ def mean_over_seeds(values: Sequence[float | None], n: int, confidence: float = 
     stderr = max(float(numbers.std(ddof=1) / np.sqrt(len(numbers))), _one_step(n, len(numbers)))
     half = float(stats.t.isf((1 - confidence) / 2, len(numbers) - 1)) * stderr
     mean = float(numbers.mean())
-    return Estimate(mean, n, None, stderr, mean - half, mean + half, f"t over {len(numbers)} seeds")
+    low, high = max(0.0 if share else -1.0, mean - half), min(1.0, mean + half)
+    return Estimate(mean, n, None, stderr, low, high, f"t over {len(numbers)} seeds")
 
 
 def _one_step(n: int, seeds: int) -> float:
@@ -146,7 +151,7 @@ def pool_seeds(
     check_same_samples(plans)
     n = plans[0].counts.n
     shares = [_accuracy(plan.counts) for plan in plans]
-    found = {"accuracy": mean_over_seeds(shares, n, confidence) if n else Estimate(None, 0, "no samples")}
+    found = {"accuracy": mean_over_seeds(shares, n, confidence, share=True) if n else Estimate(None, 0, "no samples")}
     found["worst_group"] = _worst(plans, confidence)
     return found | {metric: _gap(plans, metric, confidence) for metric in GAPS}
 

@@ -27,6 +27,19 @@ def test_the_mean_has_scipy_s_t_interval() -> None:
     assert found.interval == "t over 5 seeds"
 
 
+def test_no_interval_leaves_the_range_of_what_it_measures() -> None:
+    """Two seeds at 0.5 and 0.98 make a t interval of [-2.31, 3.79]."""
+    found = mean_over_seeds([0.5, 0.98], 100, share=True)
+    assert (found.low, found.high) == (0.0, 1.0)
+    signed = mean_over_seeds([-0.3, 0.2], 100)
+    assert (signed.low, signed.high) == (-1.0, 1.0)
+    paired = paired_over_seeds([0.5, 0.98], [0.9, 0.4], 100).estimate
+    assert (paired.low, paired.high) == (-1.0, 1.0)
+    rough = pool_seeds([trained(0, (0.1, 0.1, 0.1)), trained(0, (0.9, 0.9, 0.9))], 1)
+    for one in rough.values():
+        assert 0 <= one.low <= one.value <= one.high <= 1
+
+
 def test_one_seed_has_no_interval_and_says_so() -> None:
     assert (mean_over_seeds([0.8], 9).low, mean_over_seeds([0.8], 9).interval) == (None, "1 seed")
     assert pool_seeds([trained(0)], 1)["dpd"].interval == "1 seed"
