@@ -27,13 +27,22 @@ import numpy.typing as npt
 from .gaps import GapPlan, Key
 from .rates import Tally
 
-__all__ = ["MINIMAL_DETECTABLE", "NEAR", "DifferenceOfMaxima", "compare_maxima", "maximum_of_gap", "maximum_of_worst"]
+__all__ = [
+    "MINIMAL_DETECTABLE",
+    "NEAR",
+    "DifferenceOfMaxima",
+    "TooFewDraws",
+    "compare_maxima",
+    "maximum_of_gap",
+    "maximum_of_worst",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Side = tuple[FloatArray, FloatArray, FloatArray]
 
 MINIMAL_DETECTABLE = 2.80  # standard errors seen with 80% power by a two-sided z test at 5%: 1.96 + 0.84
 POWER_Z = 0.84
+ENOUGH = 0.5  # share of the draws that must be defined: those that are not would have differed from those that are
 NEAR = 1.5  # standard errors within which a pair may be the truly largest
 BEHIND = 2.0  # standard errors that a group may lie further behind than measured
 _PAIRS = 64  # compared at a time, for the memory
@@ -54,6 +63,27 @@ class Maximum:
     upper: FloatArray
     floors: FloatArray
     draws: FloatArray
+
+
+@dataclass(frozen=True)
+class TooFewDraws:
+    """No comparison: in most draws a group is so small that none of its samples is drawn and its rate is undefined.
+
+    Attributes:
+        draws: number of draws.
+        undefined_draws: draws in which a rate was undefined.
+    """
+
+    draws: int
+    undefined_draws: int
+
+    @property
+    def reason(self) -> str:
+        """Why there is no comparison, in words."""
+        if not self.undefined_draws:
+            return f"a test needs 2 draws or more, not {self.draws}"
+        defined = self.draws - self.undefined_draws
+        return f"defined in {defined} of {self.draws} draws: groups too small, raise min_group"
 
 
 @dataclass(frozen=True)
@@ -187,12 +217,16 @@ def _exceeds(upper: FloatArray, floors: FloatArray, difference: float) -> float:
     return (1 + beyond) / (len(upper) + 1)
 
 
-def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> DifferenceOfMaxima:
+def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> DifferenceOfMaxima | TooFewDraws:
     """Test and interval of the maximum of A minus the maximum of B, from draws of the same samples.
 
     Source: the docstring of this module. The p-value is twice the one-sided one; the interval is its inversion.
+    Where fewer than half of the draws, or fewer than 2, are defined there is no comparison.
     """
     defined = ~(np.isnan(a.draws) | np.isnan(b.draws))
+    undefined = int((~defined).sum())
+    if len(defined) - undefined < max(2, ENOUGH * len(defined)):
+        return TooFewDraws(len(defined), undefined)
     up_a, up_b = a.upper[defined], b.upper[defined]
     one_a, one_b = a.floors[:, defined], b.floors[:, defined]
     value = a.value - b.value
@@ -207,4 +241,4 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
         low, high = min(low, 0.0), max(high, 0.0)
     stderr = float(drawn.std(ddof=1))
     detectable = max(MINIMAL_DETECTABLE * stderr, max(above, below) + POWER_Z * stderr)
-    return DifferenceOfMaxima(value, stderr, low, high, p_value, int((~defined).sum()), detectable)
+    return DifferenceOfMaxima(value, stderr, low, high, p_value, undefined, detectable)

@@ -12,7 +12,7 @@ from scipy import stats
 from .arguments import check_confidence, check_draws, check_seed
 from .bootstrap import cell_features, resample, tallies_of_features
 from .estimate import Estimate
-from .extremes import MINIMAL_DETECTABLE, compare_maxima, maximum_of_gap, maximum_of_worst
+from .extremes import MINIMAL_DETECTABLE, TooFewDraws, compare_maxima, maximum_of_gap, maximum_of_worst
 from .gaps import GAPS, GapPlan, Key, plan_gaps
 from .intervals import two_sided_z
 from .joint import JointCounts
@@ -249,6 +249,10 @@ def extreme_difference(
     else:
         one, other = (maximum_of_gap(plan, metric, drawn) for plan, drawn in zip(plans, tallies, strict=True))
         found = compare_maxima(one, other, confidence)
+    if isinstance(found, TooFewDraws):
+        return Difference(
+            metric, None, None, a, b, None, min(a.n, b.n), found.reason, undefined_draws=found.undefined_draws
+        )
     return Difference(
         metric=metric,
         group=None,

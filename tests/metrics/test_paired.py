@@ -112,6 +112,28 @@ def test_small_groups_stay_out_of_gaps_but_have_their_own_test() -> None:
     assert found.find("accuracy", "c").p_value == pytest.approx(2**-9)
 
 
+@pytest.mark.parametrize(("groups", "draws"), [(12, 200), (400, 200), (3, 999)])
+def test_groups_too_small_to_be_drawn_have_a_reason_instead_of_a_test(groups: int, draws: int) -> None:
+    """With 400 groups of one sample no draw holds them all, and a quantile of nothing is an error."""
+    labels, a = np.ones(groups, dtype=int), np.arange(groups) % 2
+    joint = count_pair(labels, (a, 1 - a), [f"g{index}" for index in range(groups)])
+    found = compare(joint, 1, min_group=1, draws=draws)
+    for metric in ("worst_group", "accuracy_spread", "dpd", "eopp"):
+        one = found.find(metric)
+        assert (one.value, one.p_value, one.q_value, one.low, one.stderr) == (None,) * 5
+        assert (
+            one.reason
+            == f"defined in {draws - one.undefined_draws} of {draws} draws: groups too small, raise min_group"
+        )
+        assert one.undefined_draws > draws / 2
+    assert found.find("accuracy", "g0").p_value == 1.0
+
+
+def test_one_draw_makes_no_test_of_a_gap_and_two_do() -> None:
+    assert compare(pair(), 1, draws=1).find("dpd").reason == "a test needs 2 draws or more, not 1"
+    assert compare(pair(), 1, draws=2).find("dpd").stderr > 0
+
+
 def test_clusters_of_copies_are_worth_one_sample_each() -> None:
     rng = np.random.default_rng(1)
     labels, a, b = (rng.integers(0, 2, 120) for _ in range(3))
