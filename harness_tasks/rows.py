@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-COPY_MARK = "#"
+COPY_MARK = "#copy"
+_MARKED = re.compile(rf"{COPY_MARK}[1-9][0-9]*\Z")
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,27 @@ def text_id(text: str) -> str:
 
 
 def number_copies(ids: Iterable[str]) -> list[str]:
-    """Make ids unique: the second row with id ``a`` becomes ``a#2``. :func:`splits.split_rows` keeps copies in one
+    """Make ids unique: the second row with id ``a`` becomes ``a#copy2``. :func:`splits.split_rows` keeps copies in one
     part.
 
-    >>> number_copies(["a", "b", "a"])
-    ['a', 'b', 'a#2']
+    An id that looks marked already is marked once more, so that :func:`stem_of` gives back every id as it was.
+
+    >>> number_copies(["a", "b", "a", "b#copy2", "b"])
+    ['a', 'b', 'a#copy2', 'b#copy2#copy1', 'b#copy2']
     """
     seen: Counter[str] = Counter()
     numbered = []
     for row_id in ids:
         seen[row_id] += 1
-        numbered.append(row_id if seen[row_id] == 1 else f"{row_id}{COPY_MARK}{seen[row_id]}")
+        plain = seen[row_id] == 1 and stem_of(row_id) == row_id
+        numbered.append(row_id if plain else f"{row_id}{COPY_MARK}{seen[row_id]}")
     return numbered
+
+
+def stem_of(row_id: str) -> str:
+    """The id that a row had before :func:`number_copies`; any other ``#`` belongs to the id.
+
+    >>> stem_of("a#copy2"), stem_of("owner/name#17")
+    ('a', 'owner/name#17')
+    """
+    return _MARKED.sub("", row_id)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import GroupgapError
-from .rows import COPY_MARK
+from .rows import stem_of
 
 SPLITS = ("hash", "paper")
 TEST_SHARE = 0.2
@@ -24,13 +24,12 @@ Document = dict[str, Any]
 def part_of(row_id: str, seed: int = DEFAULT_SEED) -> str:
     """The part a row belongs to, from its id and the seed alone: other rows and their order do not matter.
 
-    Copies of a row (``id#2``) go where the row goes.
+    Copies of a row (``id#copy2``) go where the row goes.
 
-    >>> part_of("17") == part_of("17#2")
+    >>> part_of("17") == part_of("17#copy2")
     True
     """
-    stem = row_id.partition(COPY_MARK)[0]
-    digest = hashlib.sha256(f"{seed}:{stem}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{stem_of(row_id)}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     if share < TEST_SHARE:
         return "test"

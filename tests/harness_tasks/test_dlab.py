@@ -92,7 +92,7 @@ def test_two_comments_with_one_id_stay_apart_but_together_in_a_split(
     rows = [{**dlab_rows[0], "text": f"text {number}"} for number in range(3)]
     write_csv(data / "dlab" / "measuring-hate-speech.csv", rows)
     stem = rows[0]["comment_id"]
-    assert [document["id"] for document in all_axes().documents] == [stem, f"{stem}#2", f"{stem}#3"]
+    assert [document["id"] for document in all_axes().documents] == [stem, f"{stem}#copy2", f"{stem}#copy3"]
 
 
 def test_real_sample_equals_the_loop(real: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import pytest
 from groupgap import GroupgapError
-from groupgap.harness_tasks.rows import number_copies, text_id
+from groupgap.harness_tasks.rows import number_copies, stem_of, text_id
 from groupgap.harness_tasks.splits import interleave, part_of, split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,7 +63,21 @@ def test_seeds_give_other_splits() -> None:
 
 def test_copies_stay_together() -> None:
     for number in range(100):
-        assert part_of(f"row{number}") == part_of(f"row{number}#2") == part_of(f"row{number}#31")
+        assert part_of(f"row{number}") == part_of(f"row{number}#copy2") == part_of(f"row{number}#copy31")
+
+
+@pytest.mark.parametrize("form", ["#{}", "repo#{}", "#{}#", "a#copy{}x", "a#copy0{}"])
+def test_a_mark_of_the_user_s_own_does_not_tie_rows_together(form: str) -> None:
+    sizes = Counter(part_of(form.format(number)) for number in range(1000))
+    assert 150 < sizes["test"] < 250
+    assert 60 < sizes["validation"] < 140
+
+
+@given(st.lists(st.sampled_from(["a", "a#copy1", "a#copy2", "a#copy2#copy1", "a#2", "#", ""]), max_size=30))
+def test_numbered_ids_are_unique_and_give_back_the_ids_they_came_from(ids: list[str]) -> None:
+    numbered = number_copies(ids)
+    assert len(set(numbered)) == len(ids)
+    assert list(map(stem_of, numbered)) == ids
 
 
 @pytest.mark.parametrize(("count", "test_size"), [(6081, 1217), (957, 192), (2, 1), (11, 3)])
@@ -126,4 +140,4 @@ def test_same_name_on_two_axes_is_two_groups() -> None:
 
 def test_ids_of_texts() -> None:
     assert text_id("a remark") == hashlib.sha256(b"a remark").hexdigest()[:16]
-    assert number_copies(["a", "b", "a", "a"]) == ["a", "b", "a#2", "a#3"]
+    assert number_copies(["a", "b", "a", "a"]) == ["a", "b", "a#copy2", "a#copy3"]

@@ -88,9 +88,9 @@ def test_classes_may_be_many_numbers_or_renamed(tmp_path: Path) -> None:
 def test_ids_are_stable_and_copies_are_marked(tmp_path: Path) -> None:
     first = text_id("first")
     rows = _load(tmp_path)
-    assert [row["id"] for row in rows.documents] == [first, text_id("second"), text_id("third"), f"{first}#2"]
+    assert [row["id"] for row in rows.documents] == [first, text_id("second"), text_id("third"), f"{first}#copy2"]
     assert rows.origin["copies"] == 1
-    assert [row["id"] for row in _load(tmp_path, id_column="city", rows=ROWS[:3]).documents] == ["a", "b", "a#2"]
+    assert [row["id"] for row in _load(tmp_path, id_column="city", rows=ROWS[:3]).documents] == ["a", "b", "a#copy2"]
 
 
 def test_prompt(tmp_path: Path) -> None:
