@@ -18,8 +18,9 @@ from lm_eval.api.task import ConfigurableTask
 
 from ..errors import GroupgapError, one_line_for_mistakes
 from ..harness_tasks.rows import Rows
-from ..harness_tasks.splits import interleave, split_rows
+from ..harness_tasks.splits import SPLITS, interleave, split_rows
 from ..metrics import Estimate, Judgement, judge
+from ..metrics.counts import check_names
 from .cell_code import Axis, CellCode
 
 PARTS = ("test", "validation", "train", "all")
@@ -60,12 +61,13 @@ class FairOptions:
         options = cls(
             **{field.name: metadata.get(field.name, own.get(field.name, field.default)) for field in fields(cls)}
         )
-        if options.part not in PARTS:
-            raise GroupgapError(f"option part={options.part!r}: expected one of {', '.join(PARTS)}")
-        for name in ("split_seed", "min_group"):
+        for name, value, allowed in (("part", options.part, PARTS), ("split", options.split, SPLITS)):
+            if value not in allowed:
+                raise GroupgapError(f"option {name}={value!r}: expected one of {', '.join(allowed)}")
+        for name, least in (("split_seed", 0), ("min_group", 1)):
             value = getattr(options, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise GroupgapError(f"option {name}={value!r}: expected a whole number, 0 or more")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise GroupgapError(f"option {name}={value!r}: expected a whole number, {least} or more")
         return options
 
 
@@ -98,6 +100,7 @@ class FairTask(ConfigurableTask):
                 f"{self.config.task}: part {self.options.part!r} of split {self.options.split!r} holds no rows; "
                 f"the parts hold {sizes}"
             )
+        self._check_documents(parts[self.options.part])
         self.dataset = self._datasets(parts)
         self._note("data", {**rows.origin, "sizes": sizes, **asdict(self.options)})
 
@@ -106,13 +109,32 @@ class FairTask(ConfigurableTask):
         fair = {**self.config.metadata.get("fair", {}), **(rows.fair or {})}
         self.config.doc_to_choice = list(fair.pop("choices", self.config.doc_to_choice))
         self.config.metadata = {**self.config.metadata, "fair": fair}
-        axes = (Axis(name, axis["field"], tuple(map(str, axis["groups"]))) for name, axis in fair["axes"].items())
-        self.code = CellCode(tuple(axes), tuple(self.config.doc_to_choice))
+        self.code = _cell_code(str(self.config.task), fair["axes"], self.config.doc_to_choice)
         if fair["positive"] not in self.code.classes:
             raise GroupgapError(
                 f"{self.config.task}: the positive choice {fair['positive']!r} is not one of {list(self.code.classes)}"
             )
         self.positive = self.code.classes.index(fair["positive"])
+
+    def _check_documents(self, documents: Iterable[dict[str, Any]]) -> None:
+        """Refuse now what could not be judged after hours of asking: a missing field, a strange group or label."""
+        needed = [*(axis.field for axis in self.code.axes), self.config.doc_to_target]
+        for document in documents:
+            absent = [field for field in needed if document.get(field) is None]
+            if absent:
+                raise GroupgapError(
+                    f"{self.config.task}: the document with id {document['id']!r} has no field {absent[0]!r}: "
+                    f"every document needs {', '.join(map(repr, needed))}"
+                )
+            try:
+                self._cell(document, 0)
+            except GroupgapError as error:
+                raise GroupgapError(f"{self.config.task}: the document with id {document['id']!r}: {error}") from None
+
+    def _cell(self, doc: Mapping[str, Any], prediction: int) -> int:
+        """The code of a document's cell."""
+        groups = {axis.name: doc[axis.field] for axis in self.code.axes}
+        return self.code.encode(groups, int(doc[self.config.doc_to_target]), prediction)
 
     def _datasets(self, parts: Mapping[str, list[dict[str, Any]]]) -> datasets.DatasetDict:
         axis_fields = [axis.field for axis in self.code.axes]
@@ -142,8 +164,7 @@ class FairTask(ConfigurableTask):
         Every metric but ``acc`` gets the code of the document's cell.
         """
         prediction = int(np.argmax([log_probability for log_probability, _ in results]))
-        label = int(doc[self.config.doc_to_target])
-        code = self.code.encode({axis.name: doc[axis.field] for axis in self.code.axes}, label, prediction)
+        code, label = self._cell(doc, prediction), int(doc[self.config.doc_to_target])
         return {name: float(label == prediction) if name == "acc" else code for name in self._functions}
 
     def judgements(self, codes: Sequence[int]) -> dict[str, Judgement]:
@@ -164,9 +185,13 @@ class FairTask(ConfigurableTask):
         """
         axes = self.code.axes
         if len(axes) > 1:
-            return {f"{axis.name}_{metric}": (axis.name, pick) for axis in axes for metric, pick in METRICS.items()}
+            safe = _table_safe([axis.name for axis in axes])
+            return {
+                f"{safe[axis.name]}_{metric}": (axis.name, pick) for axis in axes for metric, pick in METRICS.items()
+            }
         (axis,) = axes
-        by_group = {f"acc[{_table_safe(group)}]": (axis.name, _accuracy_of(group)) for group in axis.groups}
+        shown = _table_safe(axis.groups)
+        by_group = {f"acc[{shown[group]}]": (axis.name, _accuracy_of(group)) for group in axis.groups}
         return {**{metric: (axis.name, pick) for metric, pick in METRICS.items()}, **by_group}
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
@@ -216,6 +241,33 @@ def _plain(estimate: Estimate) -> float | str:
     return f"undefined ({estimate.reason})" if estimate.value is None else float(estimate.value)
 
 
-def _table_safe(name: str) -> str:
-    """lm-eval splits its metric keys at the comma."""
-    return name.replace(",", ";")
+def _cell_code(task: str, axes: Mapping[str, Mapping[str, Any]], choices: Iterable[str]) -> CellCode:
+    """The axes and classes of a task, refused here where the metrics would refuse them after the whole run."""
+    if not axes:
+        raise GroupgapError(f"{task}: metadata.fair.axes names no axis: name one with its field and its groups")
+    found = tuple(Axis(str(name), axis["field"], tuple(map(str, axis["groups"]))) for name, axis in axes.items())
+    classes = tuple(choices)
+    named = {"choices": classes, **{f"groups of axis {axis.name}": axis.groups for axis in found}}
+    for what, names in named.items():
+        try:
+            check_names(what, names)
+        except GroupgapError as error:
+            raise GroupgapError(f"{task}: {error}") from None
+    return CellCode(found, classes)
+
+
+def _table_safe(names: Sequence[str]) -> dict[str, str]:
+    """How names stand in lm-eval's table, which splits its metric keys at the comma: no two alike.
+
+    A name without a comma stays; others get ";" and, where that is another name already, a number.
+    """
+    safe = {name: name for name in names if "," not in name}
+    for name in names:
+        if name not in safe:
+            plain, number, taken = name.replace(",", ";"), 1, set(safe.values())
+            shown = plain
+            while shown in taken:
+                number += 1
+                shown = f"{plain} ({number})"
+            safe[name] = shown
+    return safe

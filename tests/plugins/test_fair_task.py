@@ -14,7 +14,7 @@ import pytest
 from groupgap import GroupgapError
 from groupgap.harness_tasks.rows import Rows
 from groupgap.harness_tasks.toy.generate import FAITHS, RUDE
-from groupgap.plugins.fair_task import FairTask
+from groupgap.plugins.fair_task import FairOptions, FairTask
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -145,7 +145,8 @@ def test_a_document_is_never_its_own_example(part: str) -> None:
     ("metadata", "message"),
     [
         ({"part": "tests"}, "option part='tests': expected one of test, validation, train, all"),
-        ({"min_group": -1}, "option min_group=-1: expected a whole number, 0 or more"),
+        ({"min_group": -1}, "option min_group=-1: expected a whole number, 1 or more"),
+        ({"min_group": 0}, "option min_group=0: expected a whole number, 1 or more"),
         ({"split_seed": "x"}, "option split_seed='x': expected a whole number"),
         ({"split": "random"}, "option split='random': expected one of hash, paper"),
         ({"split": "paper", "part": "validation"}, "part 'validation' of split 'paper' holds no rows"),
@@ -203,9 +204,68 @@ def test_a_positive_choice_that_is_no_choice_is_refused() -> None:
 
 
 def test_a_group_that_the_task_does_not_declare_is_refused() -> None:
-    task = _task(_documents(["red", "green"], [0, 1]))
-    with pytest.raises(GroupgapError, match="group 'green' is not declared for axis 'team'"):
-        simple_evaluate(model=ScriptedModel(lambda _: True), tasks=[task])
+    with pytest.raises(GroupgapError, match="id '1': group 'green' is not declared for axis 'team'"):
+        _task(_documents(["red", "green"], [0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (
+            ["red", "blue", "red"],
+            "own_fair: Expected argument 'groups of axis team' to hold each name once, but 'red' occurs twice",
+        ),
+        ([1, "1", "red"], "to hold each name once, but '1' occurs twice"),
+        ([], "to name at least one, but got none"),
+    ],
+)
+def test_groups_that_could_not_be_judged_are_refused_before_the_run(groups: list[Any], message: str) -> None:
+    with pytest.raises(GroupgapError) as caught:
+        _task(_documents(["red"], [0]), axes={"team": {"field": "team", "groups": groups}})
+    assert message in str(caught.value)
+
+
+def test_choices_axes_and_documents_that_could_not_be_judged_are_refused_before_the_run() -> None:
+    documents = _documents(["red", "red"], [0, 1])
+    with pytest.raises(GroupgapError, match="'choices' to hold each name once, but 'yes' occurs twice"):
+        _task(documents, choices=["yes", "no", "yes"])
+    with pytest.raises(GroupgapError, match=r"own_fair: metadata\.fair\.axes names no axis"):
+        _task(documents, axes={})
+    with pytest.raises(GroupgapError, match="id '0' has no field 'side': every document needs 'side', 'label'"):
+        _task(documents, axes={"team": {"field": "side", "groups": ["red"]}})
+    with pytest.raises(GroupgapError, match="id '1': label 7 is outside the 2 choices"):
+        _task(_documents(["red", "red"], [0, 7]))
+
+
+def test_a_wrong_option_is_refused_before_any_data_is_loaded() -> None:
+    for wrong in ({"split": "random"}, {"part": "tests"}, {"min_group": 0}):
+        with pytest.raises(GroupgapError, match=f"option {next(iter(wrong))}="):
+            FairOptions.from_metadata(wrong)
+
+
+def test_names_that_differ_by_a_comma_only_are_two_rows() -> None:
+    """lm-eval cuts its keys at the comma: with "," made ";" one of the two vanished."""
+    groups = ["a,b", "a;b", "a;b (2)", "a;b,c", "a,b,c"]
+    documents = _documents(groups, [1, 0, 1, 0, 1])
+    result = simple_evaluate(
+        model=ScriptedModel(lambda _: True),
+        tasks=[_task(documents, axes={"team": {"field": "team", "groups": groups}})],
+    )
+    assert result is not None
+    row, table = result["results"]["own_fair"], make_table(result)
+    names = ["a;b (3)", "a;b", "a;b (2)", "a;b;c", "a;b;c (2)"]
+    for name, right in zip(names, [1, 0, 1, 0, 1], strict=True):
+        assert row[f"acc[{name}],none"] == right
+        assert f"acc[{name}]" in table
+
+
+def test_axes_that_differ_by_a_comma_only_are_two_sets_of_rows() -> None:
+    documents = _documents(["red", "blue"] * 2, [0, 1, 1, 1])
+    axes = {name: {"field": "team", "groups": ["red", "blue"]} for name in ("x,y", "x;y")}
+    result = simple_evaluate(model=ScriptedModel(lambda _: True), tasks=[_task(documents, axes=axes)])
+    assert result is not None
+    row = result["results"]["own_fair"]
+    assert row["x;y_acc_spread,none"] == row["x;y (2)_acc_spread,none"] == 0.5
 
 
 TWO_PROCESSES = """
