@@ -173,7 +173,7 @@ def build_board(
     """
     options = options or Options()
     rows = []
-    notes = list(collection.notes)
+    notes: list[str] = []
     tasks: dict[str, list[Entry]] = {}
     for entry in collection.entries:
         tasks.setdefault(entry.task, []).append(entry)
@@ -185,7 +185,7 @@ def build_board(
                 if progress:
                     progress(f"{task}, {answers.axis}: {name}")
                 rows.append(_row(name, seeds, number, options))
-    return Board(_ranked(rows), options, tuple(notes))
+    return Board(_ranked(rows), options, (*notes, *collection.notes))
 
 
 def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Row:

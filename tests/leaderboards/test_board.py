@@ -203,7 +203,7 @@ def test_runs_judged_with_different_floors_are_noted(tmp_path: Path, factory: Si
         factory.run(metadata={"min_group": floor}, model_args={"pretrained": name}).write(tmp_path / name)
     board = board_of(tmp_path, Options(draws=50))
     assert sorted((row.variant, row.judgement.min_group) for row in board.rows) == [("a", 5), ("b", 10), ("c", 5)]
-    (note,) = board.notes
+    note = board.notes[0]
     assert note.startswith("task mytask: the runs were made with different smallest groups")
     assert note.endswith("5 for a, c; 10 for b; --min-group sets one for all")
     assert board_of(tmp_path, Options(min_group=5, draws=50)).notes == ()

@@ -86,7 +86,7 @@ def test_one_seed_twice_is_not_folded(tmp_path: Path, factory: SimpleNamespace) 
         (folder / "variant.json").write_text(json.dumps({"name": name, "weights": name, "seed": 13}))
     board = board_of(tmp_path)
     assert [row.seeds for row in board.rows] == [(13,), (13,)]
-    assert board.notes[-1].endswith("but stay rows of their own: seed 13 stands twice")
+    assert board.notes[0].endswith("but stay rows of their own: seed 13 stands twice")
 
 
 def test_seeds_that_were_not_asked_alike_stay_rows_of_their_own(tmp_path: Path, factory: SimpleNamespace) -> None:
@@ -109,7 +109,7 @@ def test_seeds_along_other_axes_stay_rows_of_their_own(tmp_path: Path, factory: 
         ("faith", "a-s2"),
         ("language", "a-s2"),
     ]
-    assert "they were judged along other axes" in board.notes[-1]
+    assert "they were judged along other axes" in board.notes[0]
 
 
 def test_adapters_of_another_shape_are_another_recipe(tmp_path: Path, factory: SimpleNamespace) -> None:
