@@ -157,6 +157,8 @@ def invalid_swap(joint: JointCounts, rng: np.random.Generator, draws: int = 199)
     right_a = members.T @ (joint.counts * (joint.predictions_a == joint.labels))
     right_b = members.T @ (joint.counts * (joint.predictions_b == joint.labels))
     cells = np.flatnonzero(joint.predictions_a != joint.predictions_b)
+    if not len(cells):
+        return False  # nobody disagrees
     swapped = np.stack([rng.binomial(joint.counts[cell], 0.5, draws) for cell in cells])
     sign = np.where(joint.predictions_a[cells] == joint.labels[cells], 1, -1)
     moved = (members[cells] * sign[:, None]).T @ swapped
