@@ -28,7 +28,7 @@ class MissingExtraError(GroupgapError):
         self.extra = extra
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: object) -> str:
     """The message as one printable line: names and paths are untrusted, and a terminal obeys control characters.
 
     >>> one_line(GroupgapError("no such run: a\\x1b[2Jb\\nc"))

@@ -44,7 +44,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         for flag, value, least in (
-            ("--min-group", self.min_group, 0),
+            ("--min-group", self.min_group, 1),
             ("--draws", self.draws, 1),
             ("--seed", self.seed, 0),
         ):

@@ -147,7 +147,7 @@ def _what(one: Difference) -> str:
 def _cells(one: Difference) -> list[str]:
     a, b = (plain(format_estimate(estimate, interval=False)) for estimate in (one.a, one.b))
     if one.value is None:
-        return [_what(one), a, b, "", "", "", "", ""]
+        return [_what(one), a, b, f"undefined ({plain(one.reason or '')})", "", "", "", ""]
     interval = "" if one.low is None or one.high is None else f"[{format_number(one.low)}, {format_number(one.high)}]"
     p = "no test" if one.p_value is None else format_p(one.p_value)
     q = "" if one.q_value is None else format_p(one.q_value)

@@ -57,7 +57,7 @@ class Run:
         """The smallest group that the run itself judged with, where it says so."""
         metadata = _mapping(self.task_config(task).get("metadata"))
         value = metadata.get("min_group", _mapping(self.fair(task).get("data")).get("min_group"))
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
 
     def reported(self, task: str) -> Mapping[str, Any]:
         """lm-eval's own numbers of the task: ``"acc,none"`` and the like."""

@@ -131,4 +131,4 @@ def _mean(rate: str, group: str, judgements: Sequence[Judgement]) -> Estimate:
     estimates: list[Estimate] = [getattr(one, rate) for one in rates]
     if all(one.value is None for one in estimates):
         return estimates[0]
-    return mean_over_seeds([one.value for one in estimates], estimates[0].n)
+    return mean_over_seeds([one.value for one in estimates], estimates[0].n, share=rate != "member_gap")
