@@ -118,7 +118,7 @@ def test_names_reach_the_terminal_as_text(
         ({}, ["--seed", "-1"], "--seed -1"),
         ({}, ["--draws", "0"], "--draws 0"),
         ({}, ["--min-group", "5000"], "lower min_group"),
-        ({}, ["--min-group", "0"], "'min_group'"),
+        ({}, ["--min-group", "0"], "--min-group 0"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(
