@@ -85,7 +85,7 @@ def test_the_board_names_the_group_that_is_treated_worst(toy_runs: tuple[Path, s
     assert len(rows) == 2
     assert {row["task"] for row in rows} == {"toy_religion_fair"}
     best = max(rows, key=lambda row: float(row["accuracy"]))
-    assert best["worst_group"] == "elmic"
+    assert best["worst_group_groups"] == "elmic"
 
 
 def test_the_fine_tune_reaches_the_planted_ceilings(toy_runs: tuple[Path, str], toy_models: dict[str, Path]) -> None:
