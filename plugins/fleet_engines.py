@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..adapters.merge import merge_adapter
 from ..adapters.resolve import resolve
+from ..errors import GroupgapError
 from .fleet_plan import OWN, Job, Member
 from .run_folder import folder_name
 from .transformers_proof import prove, unlike
@@ -112,14 +113,20 @@ class EngineAVariant:
             model = GroupgapClassifier(pretrained=str(member.folder), **options)
         else:
             model = GroupgapClassifier(pretrained=str(self._job.base), adapter=str(member.folder), **options)
-        return model, prove(model)
+        return model, {"passed": True, **prove(model)}
 
     def _server(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
         from .server_model import GroupgapServer, prove
 
-        name = member.variant["served_as"] or member.name
+        name, method = member.variant["served_as"] or member.name, member.variant["method"]
         model = GroupgapServer(url=member.variant["server"], model=name, **self._job.options)
-        return model, prove(model)
+        numbers = prove(model)
+        if method not in ("base", "full") and "differs_from_base" not in numbers:
+            raise GroupgapError(
+                f"variant {member.name}: {member.variant['server']} serves {name!r:.80} as a base, and the roster says"
+                f" {method}: name the adapter by served_as"
+            )
+        return model, {"passed": True, **numbers}
 
 
 def _with_adapter(base: str, adapter: str, options: Mapping[str, Any]) -> Any:

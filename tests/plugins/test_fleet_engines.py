@@ -12,7 +12,7 @@ from groupgap import GroupgapError
 from groupgap.plugins.fleet_engines import open_engine
 from groupgap.plugins.fleet_plan import Job, Member
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForSequenceClassification
 
 PROMPT = "Remark: the elmic choir was dreary\nIs this remark rude? Answer yes or no.\nAnswer:"
 
@@ -91,3 +91,28 @@ def test_a_padded_vocabulary_is_no_sign_of_life(
     live, _ = _ready("adapter", adapters["lora"], padded, tmp_path)
     wrapped = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(padded), str(adapters["lora"]))
     assert _asked(live) == pytest.approx(_expected(wrapped, live.tokenizer), abs=1e-4)
+
+
+def test_classification_heads_answer_through_the_fleet(toy_models: dict[str, Path], tmp_path: Path) -> None:
+    head = tmp_path / "head"
+    config = AutoConfig.from_pretrained(toy_models["base"])
+    config.num_labels, config.pad_token_id = 2, config.eos_token_id
+    config.id2label, config.label2id = {0: "no", 1: "yes"}, {"no": 0, "yes": 1}
+    torch.manual_seed(0)
+    LlamaForSequenceClassification(config).save_pretrained(head)
+    AutoTokenizer.from_pretrained(toy_models["base"]).save_pretrained(head)
+    settings = {"r": 4, "target_modules": ["q_proj"], "modules_to_save": ["score"], "init_lora_weights": False}
+    wrapped = get_peft_model(
+        LlamaForSequenceClassification.from_pretrained(head), LoraConfig(task_type="SEQ_CLS", **settings)
+    )
+    wrapped.save_pretrained(tmp_path / "lora")
+    variant = {"base": str(head), "method": "lora", "labels": None}
+    member = Member("it", "classifier", str(tmp_path / "lora"), "full", {}, variant)
+    model, proof = open_engine(Job("classifier", str(head), {}, (member,)), tmp_path).ready(member)
+    assert proof["passed"] is True
+    text = "the elmic choir was dreary"
+    requests = [SimpleNamespace(args=("", choice), doc={"text": text}) for choice in (" no", " yes")]
+    tokens = torch.tensor([AutoTokenizer.from_pretrained(head)(text)["input_ids"]])
+    with torch.inference_mode():
+        expected = torch.log_softmax(wrapped.eval()(tokens).logits[0].float(), -1).tolist()
+    assert [score for score, _ in model.loglikelihood(requests)] == pytest.approx(expected, abs=1e-5)

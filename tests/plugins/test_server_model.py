@@ -93,6 +93,25 @@ def test_scores_are_the_sums_along_the_choices(url: str, fake: Fake) -> None:
     assert not any({"prompt_logprobs", "echo"} & set(body) for body in bodies)
 
 
+def fleet_member(url: str, name: str, method: str) -> Any:
+    """A variant of a roster that a server answers for, made ready by the fleet."""
+    from groupgap.plugins.fleet_engines import open_engine
+    from groupgap.plugins.fleet_plan import Job, Member
+
+    variant = {"method": method, "served_as": name, "server": url, "base": None, "labels": None}
+    member = Member("it", "server", None, "full", {}, variant)
+    return open_engine(Job("server", None, {"timeout": 10}, (member,)), Path()).ready(member)
+
+
+def test_the_fleet_takes_an_adapter_of_a_server_and_refuses_a_base_in_its_place(url: str) -> None:
+    model, proof = fleet_member(url, "lora", "lora")
+    assert (model.name, proof["passed"]) == ("lora", True)
+    assert proof["differs_from_base"] > 1
+    assert fleet_member(url, "base", "base")[1]["passed"]
+    with pytest.raises(GroupgapError, match="serves 'base' as a base, and the roster says lora"):
+        fleet_member(url, "base", "lora")
+
+
 def test_the_proof_tells_an_adapter_from_its_base(url: str, fake: Fake) -> None:
     from groupgap.plugins.server_model import prove
 
