@@ -11,6 +11,7 @@ import torch
 from groupgap import GroupgapError
 from groupgap.plugins.fleet_engines import open_engine
 from groupgap.plugins.fleet_plan import Job, Member
+from lm_eval.api.instance import Instance
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForSequenceClassification
 
@@ -111,7 +112,12 @@ def test_classification_heads_answer_through_the_fleet(toy_models: dict[str, Pat
     model, proof = open_engine(Job("classifier", str(head), {}, (member,)), tmp_path).ready(member)
     assert proof["passed"] is True
     text = "the elmic choir was dreary"
-    requests = [SimpleNamespace(args=("", choice), doc={"text": text}) for choice in (" no", " yes")]
+    requests = [
+        Instance(
+            request_type="loglikelihood", doc={"text": text}, arguments=("", choice), idx=place, metadata=("t", 0, 1)
+        )
+        for place, choice in enumerate((" no", " yes"))
+    ]
     tokens = torch.tensor([AutoTokenizer.from_pretrained(head)(text)["input_ids"]])
     with torch.inference_mode():
         expected = torch.log_softmax(wrapped.eval()(tokens).logits[0].float(), -1).tolist()
