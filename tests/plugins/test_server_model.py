@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from groupgap.errors import GroupgapError
 
-from .conftest import ATTENTION, Planted, Recipe, save_tokenizer
+from .conftest import Planted, save_tokenizer
 from .fake_server import Fake, QuietServer, handler, logprobs
 
 CONTEXTS = (
@@ -345,7 +345,7 @@ def test_lm_eval_evaluates_it(url: str, fake: Fake) -> None:
 def vllm_serve(planted: Planted) -> Iterator[str]:
     """A ``vllm serve`` of the tiny base with one adapter that touches lm_head too; gone when the test ends."""
     pytest.importorskip("vllm", reason="needs vLLM: pip install 'groupgap[cpu]'")
-    adapter = planted.adapter("served", Recipe((*ATTENTION, "lm_head"), seed=7))
+    adapter = planted.adapter("head")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [
@@ -386,7 +386,7 @@ def test_a_real_server_answers_as_transformers_and_peft(vllm_serve: str, planted
     from lm_eval.models.huggingface import HFLM
 
     texts = [request(context, {"until": ["zzz"], "max_gen_toks": 8}, kind="generate_until") for context in CONTEXTS[:3]]
-    for name, adapter in (("base", None), ("lora", str(planted.adapter("served")))):
+    for name, adapter in (("base", None), ("lora", str(planted.adapter("head")))):
         model = server(vllm_serve, name, dtype="float32", timeout=60)
         theirs = HFLM(pretrained=str(planted.base), peft=adapter, device="cpu", dtype="float32", max_length=128)
         own, expected = (lm.loglikelihood(pairs(), disable_tqdm=True) for lm in (model, theirs))
