@@ -242,7 +242,8 @@ def _download(repo: str, names: Sequence[str], revision: str) -> tuple[tuple[Pat
 def _how_to_get(dataset: Dataset, wanted: Sequence[Sequence[str]]) -> str:
     names = " + ".join(wanted[0])
     return (
-        f"the data of {dataset.name!r} is not here and the hub cannot be reached: fetch {names} from {dataset.url} "
+        f"the data of {dataset.name!r} is not on this machine, nor from the hub (no network, or not asked): "
+        f"fetch {names} from {dataset.url} "
         f"(hub dataset {dataset.hub}; licence {dataset.licence}) "
         f"and put it into the folder {dataset.name}/ of ${DATA_VARIABLE}"
     )

@@ -21,7 +21,7 @@ FIX_COMMAND = "groupgap doctor --fix"
 LM_EVAL_RANGE = "lm_eval>=0.4.12,<0.5"
 _CPU_BREAKERS = ("torchaudio", "torchcodec")
 _PROBED = ("torch", "torchvision", *_CPU_BREAKERS)
-_EXTRAS = {"vision": ("timm", "image tasks"), "train": ("accelerate", "fine-tuning"), "ray": ("ray", "--executor ray")}
+_EXTRAS = {"vision": ("timm", "image tasks"), "train": ("accelerate", "fine-tuning")}
 
 
 class State(StrEnum):

@@ -187,4 +187,4 @@ def _how_to_get(entries: Iterable[TaskEntry]) -> list[str]:
     if not missing:
         return []
     head = "lm_eval fetches what is on the hub when a task is first run. Without a network, or with data of your own:"
-    return ["", head, *(f"  {', '.join(names)}: {how}" for how, names in missing.items())]
+    return ["", head, *(f"  {', '.join(names)}: {how.removeprefix(f'{names[0]}: ')}" for how, names in missing.items())]
