@@ -112,7 +112,8 @@ def _refusal(kind: type[Exception]) -> Exception:
         (errors.RemoteEntryNotFoundError, r"holds none of the files a\.csv \+ deep/b\.csv or c\.csv"),
         (
             errors.LocalEntryNotFoundError,
-            r"'things' is not on this machine, nor from the hub \(no network, or not asked\): fetch a\.csv \+ b\.csv from https://example\.org/things"
+            r"'things' is not on this machine, nor from the hub \(no network, or not asked\): "
+            r"fetch a\.csv \+ b\.csv from https://example\.org/things"
             r" \(hub dataset someone/things; licence CC0\) and put it into the folder things/ of \$GROUPGAP_DATA",
         ),
     ],

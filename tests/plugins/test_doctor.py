@@ -22,7 +22,6 @@ HEALTHY = {
     "vllm": "0.32.0+cpu",
     "timm": "1.0.31",
     "accelerate": "1.0.0",
-    "ray": "2.50.0",
 }
 
 Machine = Callable[..., dict[str, Finding]]
