@@ -43,7 +43,7 @@ class VllmEngine:
         from .proof import Reference
         from .vllm_model import GroupgapVLLM
 
-        adapters = {member.name: str(member.folder) for member in job.members if member.served == "adapter"}
+        adapters = {name_inside(member): str(member.folder) for member in job.members if member.served == "adapter"}
         defaults = {"batch_size": "auto", **({"enforce_eager": True} if _on_cpu() else {})}
         options = {**defaults, **job.options}
         # whether a base of another name will do was decided, variant by variant, when the plan was made
@@ -55,7 +55,7 @@ class VllmEngine:
         """Make a variant active, proven by log-probabilities on probe prompts."""
         from .proof import prove
 
-        name = "base" if member.served in ("base", OWN) else member.name
+        name = name_inside(member)
         if member.served in ("full", "merged") and name not in self._model.variants:
             folder = Path(str(member.folder))
             if member.served == "merged":
@@ -65,6 +65,8 @@ class VllmEngine:
         numbers = {**proof.as_dict(), "variant": member.name}
         if member.served == OWN:
             numbers |= self._unlike_its_base(member)
+        if numbers["differs_from_base"] is None and numbers["agrees_with_reference"] is None:
+            numbers["level"] = "none"  # neither a base to differ from, nor a reference
         return self._model, numbers
 
     def _unlike_its_base(self, member: Member) -> Mapping[str, Any]:
@@ -77,6 +79,16 @@ class VllmEngine:
         asks = probe_asks(self._model, PROBES)
         theirs = Reference(folder, self._model.dtype).logprobs(asks, member.name, "base", folder)
         return unlike(ask(self._model, "base", asks), theirs, self._model.dtype, member.name)
+
+
+def name_inside(member: Member) -> str:
+    """A variant's name in its engine, where ``base`` is the engine's own model and nobody else's.
+
+    A roster may call any variant ``base``; that one must not be answered for by the engine's base.
+    """
+    if member.served in ("base", OWN):
+        return "base"
+    return "base (of the roster)" if member.name == "base" else member.name
 
 
 class EngineAVariant:

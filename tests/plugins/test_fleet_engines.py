@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from groupgap import GroupgapError
-from groupgap.plugins.fleet_engines import open_engine
+from groupgap.plugins.fleet_engines import name_inside, open_engine
 from groupgap.plugins.fleet_plan import Job, Member
 from lm_eval.api.instance import Instance
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -31,6 +31,13 @@ def adapters(toy_models: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
         model.save_pretrained(root / name)
         paths[name] = root / name
     return paths
+
+
+@pytest.mark.parametrize("served", ["adapter", "full", "merged"])
+def test_a_variant_that_is_called_base_is_not_the_engines_base(served: str) -> None:
+    assert name_inside(Member("base", served, "/f", "full", {}, {})) != "base"
+    assert name_inside(Member("other", served, "/f", "full", {}, {})) == "other"
+    assert name_inside(Member("other", "base", "/f", "full", {}, {})) == "base"
 
 
 def _ready(served: str, folder: Path, base: Path, scratch: Path) -> tuple[Any, Any]:
