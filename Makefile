@@ -46,14 +46,14 @@ $(VENV)/installed: pyproject.toml Makefile
 	@echo "making $(VENV): some minutes, most of them downloads"
 	@install() { echo "+ pip install $$*"; $(PY) -m pip install --progress-bar off -qq "$$@"; }; \
 	if nvidia-smi > /dev/null 2>&1; then \
-	  install '.[vllm,vision,train,test]'; echo vllm > $(VENV)/engine; \
+	  install '.[vllm,vision,figures,train,test]'; echo vllm > $(VENV)/engine; \
 	else \
 	  index=(); \
 	  $(PY) -m pip install --quiet --dry-run --no-deps torch==$(TORCH)+cpu > /dev/null 2>&1 || index=(--extra-index-url $(TORCH_INDEX)); \
-	  if install "$${index[@]}" torch==$(TORCH)+cpu '.[cpu,vision,train,test]'; then echo vllm > $(VENV)/engine; \
+	  if install "$${index[@]}" torch==$(TORCH)+cpu '.[cpu,vision,figures,train,test]'; then echo vllm > $(VENV)/engine; \
 	  else \
 	    echo "vLLM's CPU build cannot be installed here; models will be asked by --model hf" >&2; \
-	    install "$${index[@]}" torch==$(TORCH)+cpu '.[vision,train,test]'; echo hf > $(VENV)/engine; \
+	    install "$${index[@]}" torch==$(TORCH)+cpu '.[vision,figures,train,test]'; echo hf > $(VENV)/engine; \
 	  fi; \
 	  $(PY) -m pip uninstall --yes --quiet torchaudio torchcodec 2> /dev/null; \
 	  $(PY) -m groupgap.plugins.vllm_alias; \
