@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("plugins.run_command", "serve every variant of a roster, prove it live, ask it, and build the board"),
     "board": ("leaderboards.board_command", "build a fairness leaderboard from lm-eval output folders"),
     "compare": ("leaderboards.compare_command", "test the difference between runs on the same documents"),
+    "card": ("leaderboards.card_command", "write a row of a board as the section of a model card"),
     "threshold": ("leaderboards.threshold_command", "how much of a gap could a decision threshold remove?"),
     "check": ("adapters.check_command", "is an adapter what it says, does it fit its base, can it be served?"),
     "doctor": ("plugins.doctor", "say what is installed, what is missing, and the command that mends it"),
