@@ -142,7 +142,7 @@ def read_roster_file(path: Path) -> tuple[RosterFile, Located]:
     Raises:
         GroupgapError: not readable, not YAML, an unknown key or a value that is not allowed; with the line.
     """
-    located = _parse(path)
+    located = parse_yaml(path)
     if not isinstance(located.data, dict):
         located.fail((), "expected the keys tasks, defaults, variants and matrix")
     normal = _aligned(located)
@@ -162,14 +162,19 @@ def _aligned(located: Located) -> Located:
     return Located(located.path, located.data, lines)
 
 
-def _parse(path: Path) -> Located:
+def parse_yaml(path: Path, kind: str = "roster") -> Located:
+    """Read a YAML file that a person wrote, with the line of every key.
+
+    Raises:
+        GroupgapError: not readable, not YAML, too large or too deep, or a key that stands there twice.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(ROSTER_BYTES + 1)
     except OSError as error:
         raise GroupgapError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > ROSTER_BYTES:
-        raise GroupgapError(f"{path}: larger than {ROSTER_BYTES:,} bytes: not a roster")
+        raise GroupgapError(f"{path}: larger than {ROSTER_BYTES:,} bytes: not a {kind}")
     try:
         loader = yaml.SafeLoader(data.decode("utf-8"))
         node = loader.get_single_node()
@@ -190,7 +195,7 @@ def _walk(node: Any, where: Path_, lines: dict[Path_, int], path: Path) -> None:
     """Note the line of every key; a repeated key, or more nodes than a roster can have, is an error."""
     line = node.start_mark.line + 1
     if len(lines) > MAX_NODES or len(where) > MAX_DEPTH:
-        raise GroupgapError(f"{path}:{line}: too many or too deeply nested keys for a roster")
+        raise GroupgapError(f"{path}:{line}: too many or too deeply nested keys for such a file")
     lines.setdefault(where, line)
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
