@@ -15,6 +15,7 @@ import pandas as pd
 from ..errors import GroupgapError
 from ..metrics import Counts, count
 from .axes import Axis, Reading, axes_of, groups_at, membership, survey_fields
+from .controlled import debiased_lines
 from .runs import Run
 from .samples import LIKELIHOODS, Sample, read_sample
 from .untrusted import read_json_lines
@@ -186,7 +187,10 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
             f"Fields to choose from: {_fields(path)}"
         )
     columns = _Columns(axes)
-    for number, line in _of_filter(path, config):
+    lines = _of_filter(path, config)
+    if run.fair(task).get("controlled"):
+        lines = debiased_lines(path, lines, config)
+    for number, line in lines:
         columns.add(path, number, read_sample(f"{path}, line {number}", line, config))
     if not columns.samples:
         raise GroupgapError(f"{path}: an empty run, no answer to judge: run lm_eval again (a --limit of 0?)")

@@ -86,7 +86,7 @@ def read_sample(where: str, line: Mapping[str, Any], config: Mapping[str, Any]) 
         _hash(line.get("doc_hash"), lambda: json.dumps(document, indent=2, ensure_ascii=False)),
         _asked_hash(line.get("prompt_hash"), asked),
         choices,
-        tuple(_log_probability(where, reply) for reply in replies),
+        tuple(log_probability(where, reply) for reply in replies),
         label_index(where, target, document, choices, rule),
         target,
         _doc_id(where, line),
@@ -180,7 +180,12 @@ def _choices(where: str, asked: list[tuple[str, str]], delimiter: str) -> tuple[
     return tuple(sys.intern(text) for text in texts)
 
 
-def _log_probability(where: str, reply: object) -> float:
+def log_probability(where: str, reply: object) -> float:
+    """The log-probability in a logged reply, which is a number or [number, greedy], as texts.
+
+    Raises:
+        GroupgapError: anything else, NaN, or plus infinity.
+    """
     value = reply[0] if isinstance(reply, list) and len(reply) == 2 else reply
     try:
         number = float(value)  # type: ignore[arg-type]
