@@ -18,6 +18,7 @@ DEFAULT_DRAWS = 10_000
 CALIBRATION_DRAWS = 1_000
 METRICS: dict[str, str] = {
     "accuracy": "accuracy",
+    "macro_f1": "macro F1",
     "worst_group": "worst-group accuracy",
     "accuracy_spread": "accuracy spread",
     "dpd": "demographic parity difference",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..metrics import Estimate
-from .board import Board, Row, SeedResult
+from .board import Board, Row
 from .format import RATE_WORDS, format_chance, format_decided, format_estimate, format_number
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
-COLUMNS = ("rank", "variant", "n", "accuracy", "worst group", "spread", "dpd", "eod")
+MACRO_F1 = "macro F1"
+COLUMNS = ("rank", "variant", "n", "accuracy", MACRO_F1, "worst group", "spread", "dpd", "eod")
 LEGEND = (
     "Ranked by worst-group accuracy. spread, dpd (demographic parity difference) and eod (equalized odds difference) "
     "are gaps between groups, 0 is best; behind each stands the gap of chance alone (median of permuted groups). "
@@ -19,6 +21,12 @@ LEGEND = (
     "one pair that is truly farthest apart; the upper end of the worst group holds for all groups at once, its lower "
     "end for the truly worst. Rows of several seeds have intervals over trainings, all others over documents."
 )
+
+
+def columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of a table: with macro F1 where a task has more than two classes."""
+    several = any(len(row.classes) > 2 for row in rows)
+    return tuple(column for column in COLUMNS if several or column != MACRO_F1)
 
 
 def plain(text: str) -> str:
@@ -31,11 +39,12 @@ def escape(text: str) -> str:
     return SPECIAL.sub(r"\\\1", plain(text)).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
 
 
-def cells(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
-    """The row under ``COLUMNS``.
+def cells(row: Row, header: Sequence[str] = COLUMNS, shown: Callable[[str], str] = plain) -> list[str]:
+    """The row under these columns, some or all of ``COLUMNS``.
 
     Args:
         row: a row of the board.
+        header: which cells, in this order.
         shown: makes a text from a run harmless.
     """
     found = row.judgement
@@ -49,7 +58,9 @@ def cells(row: Row, shown: Callable[[str], str] = plain) -> list[str]:
     rank = "-" if row.rank is None else str(row.rank)
     n = f"{row.n:,}" + (" limited" if row.limited else "")
     variant = shown(row.variant) + (f" ({len(row.by_seed)} seeds)" if row.by_seed else "")
-    return [rank, variant, n, estimate_text(found.accuracy, shown), worst, *gaps]
+    overall = [estimate_text(one, shown) for one in (found.accuracy, found.macro_f1)]
+    texts = dict(zip(COLUMNS, (rank, variant, n, *overall, worst, *gaps), strict=True))
+    return [texts[column] for column in header]
 
 
 def estimate_text(estimate: Estimate, shown: Callable[[str], str] = plain) -> str:
@@ -114,7 +125,8 @@ def terminal(board: Board) -> str:
     """The tables for the terminal."""
     parts = []
     for (task, axis), rows in board.tables.items():
-        lines = [f"{plain(task)}, {plain(axis)}", table(COLUMNS, [cells(row) for row in rows])]
+        header = columns(rows)
+        lines = [f"{plain(task)}, {plain(axis)}", table(header, [cells(row, header) for row in rows])]
         lines += [f"  {said}" for said in under_table(rows)]
         parts.append("\n".join(lines))
     notes = [f"note: {plain(note)}" for note in board.notes]
@@ -126,7 +138,8 @@ def board_markdown(board: Board) -> str:
     parts = ["# Fairness board", LEGEND]
     for (task, axis), rows in board.tables.items():
         parts.append(f"## {escape(task)}, {escape(axis)}")
-        parts.append(table(COLUMNS, [cells(row, escape) for row in rows]))
+        header = columns(rows)
+        parts.append(table(header, [cells(row, header, escape) for row in rows]))
         if said := under_table(rows, escape):
             parts.append("\n".join(f"- {text}" for text in said))
         parts += [_group_section(row) for row in rows]
@@ -158,7 +171,12 @@ def _group_section(row: Row) -> str:
     about += f"; a rate on fewer than {row.judgement.min_group} enters no gap; proof of life: {escape(row.proof)}"
     parts = [f"### {escape(row.variant)}", about + chance, *_calibration_lines(row), table(header, lines)]
     if row.by_seed:
-        parts.append(table(("seed", "run", *COLUMNS[3:]), [_seed_cells(one) for one in row.by_seed]))
+        metrics = columns([row])[3:]
+        seeds = [
+            [str(one.seed), escape(one.variant), *cells(replace(row, judgement=one.judgement), metrics, escape)]
+            for one in row.by_seed
+        ]
+        parts.append(table(("seed", "run", *metrics), seeds))
     return "\n\n".join(parts)
 
 
@@ -174,8 +192,3 @@ def _calibration_lines(row: Row) -> list[str]:
         f"mean confidence minus accuracy {estimate_text(found.signed_gap, escape)}, "
         f"Brier {estimate_text(found.brier, escape)}"
     ]
-
-
-def _seed_cells(one: SeedResult) -> list[str]:
-    row = Row("", "", "", one.judgement)
-    return [str(one.seed), escape(one.variant), *cells(row, escape)[3:]]

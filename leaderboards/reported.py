@@ -10,14 +10,16 @@ from ..metrics import Estimate, Judgement
 from .collection import Entry
 from .runs import Run
 
-# lm-eval's names of the same numbers; a task of several axes puts the axis in front of all but acc.
+# lm-eval's names of the same numbers; a task of several axes puts the axis in front of those that need one.
 REPORTED = {
     "acc": "accuracy",
     "worst_group_acc": "worst_group",
+    "macro_f1": "macro_f1",
     "acc_spread": "accuracy_spread",
     "dpd": "dpd",
     "eod": "eod",
 }
+WITHOUT_AXIS = ("acc", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,12 @@ def discrepancies(run: Run, task: str, prefix: str, judgement: Judgement) -> Ite
     for name, metric in REPORTED.items():
         if name != "acc" and not run.fair(task):
             continue
-        theirs = reported.get(f"{name if name == 'acc' else prefix + name},none")
+        shown_name = name if name in WITHOUT_AXIS else prefix + name
+        theirs = reported.get(f"{shown_name},none")
         ours: Estimate = getattr(judgement, metric)
         if theirs is not None and not _agree(theirs, ours):
             shown = theirs if isinstance(theirs, str) else float(theirs) if _finite(theirs) else str(theirs)
-            yield Discrepancy(prefix + name if name != "acc" else name, shown, ours, "" if name == "acc" else remark)
+            yield Discrepancy(shown_name, shown, ours, "" if name in WITHOUT_AXIS else remark)
 
 
 def _finite(value: object) -> bool:

@@ -16,6 +16,7 @@ from .markdown import plain
 SCHEMA = "groupgap-board"
 SCHEMA_VERSION = 1
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
+WITHOUT_GROUPS = ("accuracy", "macro_f1")
 CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
 SEVERAL_SEEDS = Estimate(None, 0, "several seeds: each one's own stands in board.json")
 FORMULA = ("=", "+", "-", "@")
@@ -179,11 +180,11 @@ def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
         f"{name}_interval": estimate.interval,
         f"{name}_undefined": estimate.reason,
     }
-    if name in METRICS and name != "accuracy":
+    if name in METRICS and name not in WITHOUT_GROUPS:
         flat[f"{name}_groups"] = " / ".join(estimate.groups)
-    if name in METRICS and name not in ("accuracy", "worst_group"):
+    if name in METRICS and name not in (*WITHOUT_GROUPS, "worst_group"):
         flat |= {f"{name}_class": estimate.class_name, f"{name}_rate": estimate.rate}
-    if name.startswith("ece") or (name in METRICS and name not in ("accuracy", "worst_group")):
+    if name.startswith("ece") or (name in METRICS and name not in (*WITHOUT_GROUPS, "worst_group")):
         chance = estimate.chance
         flat[f"{name}_chance_median"] = None if chance is None else chance.median
         flat[f"{name}_chance_p95"] = None if chance is None else chance.p95

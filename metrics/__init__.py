@@ -13,6 +13,7 @@ from .chance import chance_gaps
 from .coding import intersect, membership_matrix
 from .counts import Counts, count
 from .estimate import Chance, Estimate, GroupRates, Judgement, LeftOut
+from .f1 import macro_f1
 from .fairlearn_bridge import TidyAnswers, membership_patterns, metric_frame, to_fairlearn
 from .gaps import GAPS, plan_gaps
 from .intervals import newcombe, wilson
@@ -62,6 +63,7 @@ __all__ = [
     "intersect",
     "judge",
     "letter_display",
+    "macro_f1",
     "mcnemar",
     "mean_over_seeds",
     "membership_matrix",

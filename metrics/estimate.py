@@ -120,6 +120,7 @@ class Judgement:
     Attributes:
         n: samples, members of a group or not.
         accuracy: over all samples.
+        macro_f1: mean F1 over the classes that occur among the labels; what a task of several classes shows.
         worst_group: lowest group accuracy; ``groups`` names the group.
         accuracy_spread: highest minus lowest group accuracy.
         dpd: demographic parity difference.
@@ -136,6 +137,7 @@ class Judgement:
 
     n: int
     accuracy: Estimate
+    macro_f1: Estimate
     worst_group: Estimate
     accuracy_spread: Estimate
     dpd: Estimate

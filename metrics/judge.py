@@ -12,6 +12,7 @@ from .bootstrap import bootstrap_metrics
 from .chance import chance_gaps
 from .counts import Counts
 from .estimate import Estimate, Judgement
+from .f1 import macro_f1
 from .gaps import GAPS, GapPlan, left_out, plan_gaps
 from .rates import group_rates, overall_accuracy
 from .simultaneous import gap_interval, worst_interval
@@ -68,10 +69,10 @@ def judge(
 
 
 def estimates(plan: GapPlan, draws: int, seed: int, confidence: float) -> dict[str, Estimate]:
-    """Overall accuracy, the worst group and every gap, with interval, standard error and chance level."""
+    """Overall accuracy and F1, the worst group and every gap, with interval, standard error and chance level."""
     counts = plan.counts
     found = {metric: with_interval(plan, metric, confidence) for metric in ("worst_group", *GAPS)}
-    resampling, permuting = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    resampling, permuting, scoring = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
     drawn = bootstrap_metrics(plan, draws, resampling)
     chances = chance_gaps(plan, draws, permuting)
     for metric, estimate in found.items():
@@ -79,7 +80,7 @@ def estimates(plan: GapPlan, draws: int, seed: int, confidence: float) -> dict[s
             stderr, undefined = standard_error(drawn[metric])
             found[metric] = replace(estimate, stderr=stderr, undefined_draws=undefined, chance=chances.get(metric))
     accuracy = overall_accuracy(counts, confidence)
-    return {"accuracy": accuracy, **found}
+    return {"accuracy": accuracy, "macro_f1": macro_f1(counts, scoring, draws, confidence), **found}
 
 
 def standard_error(values: npt.NDArray[np.float64]) -> tuple[float | None, int]:

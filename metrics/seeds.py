@@ -19,6 +19,7 @@ from ..errors import GroupgapError
 from .arguments import check_confidence
 from .counts import Counts
 from .estimate import Estimate
+from .f1 import macro_f1_value
 from .gaps import GAPS, GapPlan, Key, combine, plan_gaps, spread
 
 __all__ = ["SeedDifference", "mean_over_seeds", "paired_over_seeds", "pool_seeds"]
@@ -132,8 +133,8 @@ def pool_seeds(
         confidence: of the intervals.
 
     Returns:
-        Metric to estimate. Accuracy: mean and t interval. Worst group and gaps: from the seed-averaged group rates,
-        with bounds that hold for all differences at once (Bonferroni t over seeds).
+        Metric to estimate. Accuracy and macro F1: mean and t interval. Worst group and gaps: from the seed-averaged
+        group rates, with bounds that hold for all differences at once (Bonferroni t over seeds).
 
     Raises:
         GroupgapError: for no seeds, or seeds with other samples, groups or classes.
@@ -150,8 +151,12 @@ def pool_seeds(
     plans = [plan_gaps(counts, positive, min_group) for counts in seeds]
     check_same_samples(plans)
     n = plans[0].counts.n
-    shares = [_accuracy(plan.counts) for plan in plans]
-    found = {"accuracy": mean_over_seeds(shares, n, confidence, share=True) if n else Estimate(None, 0, "no samples")}
+    found = {
+        metric: mean_over_seeds([of(plan.counts) for plan in plans], n, confidence, share=True)
+        if n
+        else Estimate(None, 0, "no samples")
+        for metric, of in (("accuracy", _accuracy), ("macro_f1", macro_f1_value))
+    }
     found["worst_group"] = _worst(plans, confidence)
     return found | {metric: _gap(plans, metric, confidence) for metric in GAPS}
 

@@ -32,6 +32,7 @@ METRICS: dict[str, Pick] = {
     "dpd": lambda judgement: judgement.dpd,
     "eod": lambda judgement: judgement.eod,
 }
+MACRO_F1 = "macro_f1"  # of tasks of more than two classes
 LOWER_IS_BETTER = ("acc_spread", "dpd", "eod")
 one_line_for_mistakes()  # this module is imported by lm_eval's command too
 RATES = ("accuracy", "selection_rate", "tpr", "fpr")
@@ -110,11 +111,7 @@ class FairTask(ConfigurableTask):
         self.config.doc_to_choice = list(fair.pop("choices", self.config.doc_to_choice))
         self.config.metadata = {**self.config.metadata, "fair": fair}
         self.code = _cell_code(str(self.config.task), fair["axes"], self.config.doc_to_choice)
-        if fair["positive"] not in self.code.classes:
-            raise GroupgapError(
-                f"{self.config.task}: the positive choice {fair['positive']!r} is not one of {list(self.code.classes)}"
-            )
-        self.positive = self.code.classes.index(fair["positive"])
+        self.positive = _positive(str(self.config.task), fair.get("positive"), self.code.classes)
 
     def _check_documents(self, documents: Iterable[dict[str, Any]]) -> None:
         """Refuse now what could not be judged after hours of asking: a missing field, a strange group or label."""
@@ -184,15 +181,16 @@ class FairTask(ConfigurableTask):
         A task of several axes shows its groups in the results file only: the table would be endless.
         """
         axes = self.code.axes
+        first = {MACRO_F1: (axes[0].name, _macro_f1)} if len(self.code.classes) > 2 else {}
         if len(axes) > 1:
             safe = _table_safe([axis.name for axis in axes])
-            return {
+            return first | {
                 f"{safe[axis.name]}_{metric}": (axis.name, pick) for axis in axes for metric, pick in METRICS.items()
             }
         (axis,) = axes
         shown = _table_safe(axis.groups)
         by_group = {f"acc[{shown[group]}]": (axis.name, _accuracy_of(group)) for group in axis.groups}
-        return {**{metric: (axis.name, pick) for metric, pick in METRICS.items()}, **by_group}
+        return {**first, **{metric: (axis.name, pick) for metric, pick in METRICS.items()}, **by_group}
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
         """lm-eval's hook: a value and, right after it, a standard error for each row; it replaces lm-eval's own."""
@@ -223,6 +221,21 @@ class FairTask(ConfigurableTask):
             return float(estimate.stderr) if estimate.value is not None and estimate.stderr else "N/A"
 
         return stderr
+
+
+def _positive(task: str, named: object, classes: Sequence[str]) -> int | None:
+    """The index of the positive choice; ``None`` where a task names none: gaps are then one-vs-rest."""
+    if named is None:
+        return None
+    if named not in classes:
+        raise GroupgapError(
+            f"{task}: the positive choice {named!r} is not one of {list(classes)} (null: rates are one-vs-rest)"
+        )
+    return classes.index(str(named))
+
+
+def _macro_f1(judgement: Judgement) -> Estimate:
+    return judgement.macro_f1
 
 
 def _accuracy_of(group: str) -> Pick:

@@ -21,7 +21,7 @@ from groupgap.leaderboards.page import board_page
 from groupgap.leaderboards.tables import board_csv
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, f1_score
 
 QUICK = Options(min_group=1, draws=50)
 GROUPS = ("aur", "bron", "cel")
@@ -245,6 +245,31 @@ def test_three_choices_are_judged_one_vs_rest(tmp_path: Path, factory: SimpleNam
     assert (line["eod_class"], line["eod_rate"]) == (eod.class_name, eod.rate)
     assert f"] ({eod.class_name}, {str(eod.rate).upper()})" in terminal(board)
     assert f"<span>{eod.class_name}, {str(eod.rate).upper()}</span>" in board_page(board)
+
+
+def test_macro_f1_stands_in_the_tables_of_tasks_of_several_classes_only(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    rng = np.random.default_rng(0)
+    documents, _ = rows([((GROUPS[index % 3],), int(rng.integers(3)), 0) for index in range(90)])
+    predictions = [int(value) for value in rng.integers(3, size=90)]
+    own = {"fair": {**factory.FAIR, "positive": None}, "reported": {"macro_f1,none": 0.5}}
+    run = factory.WrittenRun(documents, predictions, choices=("no", "perhaps", "yes"), **own)
+    board = board_of(run.write(tmp_path / "three"))
+    expected = f1_score([document["label"] for document in documents], predictions, average="macro")
+    shown = f"{expected:.3f} ["
+    assert board.rows[0].judgement.macro_f1.value == pytest.approx(expected)
+    assert [found.metric for found in board.rows[0].discrepancies] == ["macro_f1"]
+    for text in (terminal(board), board_markdown(board)):
+        lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+        place = next(place for place, line in enumerate(lines) if line[1:2] == ["rank"])
+        assert lines[place + 2][lines[place].index("macro F1")].startswith(shown)
+    (flat,) = csv.DictReader(io.StringIO(board_csv(board)))
+    assert float(flat["macro_f1"]) == pytest.approx(expected)
+    assert "macro_f1_groups" not in flat
+    two = board_of(factory.run().write(tmp_path / "two"))
+    assert "macro F1" not in terminal(two)
+    assert "macro F1" not in board_markdown(two)
 
 
 @pytest.mark.parametrize(

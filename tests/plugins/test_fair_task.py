@@ -20,6 +20,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
+from sklearn.metrics import f1_score
 
 TASKS = Path(groupgap.__file__).parent / "harness_tasks"
 
@@ -201,6 +202,21 @@ def test_a_group_without_positives_has_no_tpr() -> None:
 def test_a_positive_choice_that_is_no_choice_is_refused() -> None:
     with pytest.raises(GroupgapError, match="the positive choice 'rude' is not one of"):
         _task(_documents(["red", "red"], [0, 1]), positive="rude")
+
+
+def test_several_classes_need_no_positive_choice_and_show_macro_f1() -> None:
+    labels = [0, 1, 2, 0, 1, 2]
+    task = _task(_documents(["red", "blue, navy"] * 3, labels), positive=None, choices=["yes", "no", "perhaps"])
+    result = simple_evaluate(model=ScriptedModel(lambda _: True), tasks=[task])
+    assert result is not None
+    row = result["results"]["own_fair"]
+    assert row["macro_f1,none"] == pytest.approx(f1_score(labels, [0] * 6, average="macro"))
+    assert row["macro_f1_stderr,none"] > 0
+    assert row["dpd,none"] == 0.0
+    assert "macro_f1" in make_table(result)
+    judged = result["configs"]["own_fair"]["metadata"]["fair"]["judged"]["team"]
+    assert judged["red"]["tpr"] == "undefined (no single positive class)"
+    assert "macro_f1" not in _task(_documents(["red", "red"], [0, 1])).aggregation()
 
 
 def test_a_group_that_the_task_does_not_declare_is_refused() -> None:
