@@ -20,6 +20,8 @@ PYTEST_ARGS ?=
 
 PY := $(VENV)/bin/python
 TORCH := 2.13.0
+# Single files of these are oracles of tests; what they need otherwise (TensorFlow, ...) is not.
+ORACLES := tensorflow-privacy==0.8.0 sacroml==2.0.1
 FOLDERS := metrics harness_tasks adapters plugins leaderboards
 ROOT_FILES := __init__.py cli.py errors.py py.typed
 SOURCES := $(ROOT_FILES) README.md $(wildcard startup/groupgap*) $(shell find $(FOLDERS) -type f ! -path '*/__pycache__/*')
@@ -58,6 +60,7 @@ $(VENV)/installed: pyproject.toml Makefile
 	  $(PY) -m pip uninstall --yes --quiet torchaudio torchcodec 2> /dev/null; \
 	  $(PY) -m groupgap.plugins.vllm_alias; \
 	fi
+	@$(PY) -m pip install --quiet --no-deps $(ORACLES)
 	@touch $@ $(VENV)/groupgap
 
 # groupgap itself, as a user gets it (not editable): reinstalled when a source changed.

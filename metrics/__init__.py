@@ -19,10 +19,13 @@ from .gaps import GAPS, plan_gaps
 from .intervals import newcombe, wilson
 from .joint import JointCounts, count_pair
 from .judge import judge
+from .lira import LiraOptions, lira_scores, logit_confidence
+from .membership import AttackDifference, AttackJudgement, compare_attacks, judge_attack
 from .multiplicity import benjamini_hochberg, letter_display
 from .paired import Comparison, Difference, compare
 from .rates import group_rates, overall_accuracy, tally
 from .reliability import Bin, ReliabilityCurve, reliability_curve
+from .roc import AttackPower, Roc, attack_power, roc_curve
 from .seeds import SeedDifference, mean_over_seeds, paired_over_seeds, pool_seeds
 from .swap import mcnemar, swap_draws, swap_p_value
 from .threshold import Pattern, Randomisation, ThresholdOutcome, optimize_threshold
@@ -31,6 +34,9 @@ from .trainings import compare_trainings
 
 __all__ = [
     "GAPS",
+    "AttackDifference",
+    "AttackJudgement",
+    "AttackPower",
     "Bin",
     "Calibration",
     "CalibrationReport",
@@ -43,17 +49,21 @@ __all__ = [
     "JointCounts",
     "Judgement",
     "LeftOut",
+    "LiraOptions",
     "Pattern",
     "Randomisation",
     "ReliabilityCurve",
+    "Roc",
     "SeedDifference",
     "ThresholdOutcome",
     "TidyAnswers",
+    "attack_power",
     "benjamini_hochberg",
     "bootstrap",
     "calibration",
     "chance_gaps",
     "compare",
+    "compare_attacks",
     "compare_trainings",
     "compare_weights",
     "count",
@@ -62,7 +72,10 @@ __all__ = [
     "group_rates",
     "intersect",
     "judge",
+    "judge_attack",
     "letter_display",
+    "lira_scores",
+    "logit_confidence",
     "macro_f1",
     "mcnemar",
     "mean_over_seeds",
@@ -77,6 +90,7 @@ __all__ = [
     "plan_gaps",
     "pool_seeds",
     "reliability_curve",
+    "roc_curve",
     "stack_seeds",
     "swap_draws",
     "swap_p_value",

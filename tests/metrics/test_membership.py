@@ -1,0 +1,221 @@
+"""ROC curves and membership judgements against scikit-learn, hand loops, and worlds with a known truth."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from groupgap.errors import GroupgapError
+from groupgap.metrics.membership import compare_attacks, judge_attack
+from groupgap.metrics.roc import attack_power, delong, roc_curve, tpr_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as their_curve
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+SCORES = st.lists(st.integers(-5, 5), min_size=2, max_size=40)
+
+
+@pytest.fixture(scope="module")
+def worlds() -> ModuleType:
+    """``benchmarks/membership_coverage.py``, which imports its neighbour."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        spec = importlib.util.spec_from_file_location("membership_coverage", FOLDER / "membership_coverage.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["membership_coverage"] = module
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
+    return module
+
+
+@settings(max_examples=100, deadline=None)
+@given(SCORES, SCORES)
+def test_curve_and_area_equal_scikit_learn(positives: list[int], negatives: list[int]) -> None:
+    labels = np.r_[np.ones(len(positives)), np.zeros(len(negatives))]
+    values = np.r_[positives, negatives].astype(float)
+    fpr, tpr, _ = their_curve(labels, values, drop_intermediate=False)
+    found = roc_curve(positives, negatives)
+    np.testing.assert_allclose(found.fpr, fpr, atol=1e-12)
+    np.testing.assert_allclose(found.tpr, tpr, atol=1e-12)
+    area, _ = delong(np.array(positives, float), np.array(negatives, float))
+    assert area == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCORES, SCORES)
+def test_delong_error_equals_the_double_loop(positives: list[int], negatives: list[int]) -> None:
+    def kernel(one: int, other: int) -> float:
+        return 1.0 if one > other else 0.5 if one == other else 0.0
+
+    over = [np.mean([kernel(one, other) for other in negatives]) for one in positives]
+    under = [np.mean([kernel(one, other) for one in positives]) for other in negatives]
+    expected = np.sqrt(np.var(over, ddof=1) / len(over) + np.var(under, ddof=1) / len(under))
+    assert delong(np.array(positives, float), np.array(negatives, float))[1] == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCORES, SCORES, st.sampled_from([0.05, 0.1, 0.5]))
+def test_true_positives_at_few_false_ones_equal_a_search_over_all_thresholds(
+    positives: list[int], negatives: list[int], rate: float
+) -> None:
+    found = tpr_at(np.array(positives, float), np.array(negatives, float), rate)
+    if found.value is None:
+        assert len(negatives) * rate < 1
+        return
+    thresholds = [-100, *sorted(set(positives + negatives))]
+    allowed = [
+        np.mean([score > one for score in positives])
+        for one in thresholds
+        if np.mean([score > one for score in negatives]) <= rate
+    ]
+    assert found.value == pytest.approx(max(allowed))
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_perfect_and_hopeless_attacks_have_intervals_with_a_width() -> None:
+    ones, zeros = np.ones(50), np.zeros(50)
+    perfect, hopeless = attack_power(ones, zeros), attack_power(zeros, ones)
+    assert perfect.auc.value == 1.0
+    assert perfect.auc.low is not None
+    assert 0.8 < perfect.auc.low < 1.0
+    assert hopeless.auc.value == 0.0
+    assert hopeless.auc.high is not None
+    assert 0.0 < hopeless.auc.high < 0.2
+    assert perfect.balanced_accuracy.value == 1.0
+    assert hopeless.balanced_accuracy.value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("members", "nonmembers", "reason"),
+    [([], [1.0], "no members"), ([1.0], [], "no non-members"), ([2.0, 2.0], [2.0], "all scores are the same")],
+)
+def test_what_cannot_be_judged_is_undefined_in_words(
+    members: list[float], nonmembers: list[float], reason: str
+) -> None:
+    power = attack_power(members, nonmembers)
+    for estimate in (power.auc, power.balanced_accuracy, *power.tpr_at.values()):
+        assert (estimate.value, estimate.reason) == (None, reason)
+
+
+def test_a_rate_below_one_nonmember_is_not_a_rate() -> None:
+    rng = np.random.default_rng(0)
+    power = attack_power(rng.normal(size=300), rng.normal(size=300))
+    assert power.tpr_at[0.001].text == "undefined (300 non-members cannot show a rate of 0.001: it takes 1,000)"
+    assert power.tpr_at[0.01].value is not None
+
+
+def test_nan_scores_are_refused() -> None:
+    with pytest.raises(GroupgapError, match="1 of the members' are NaN"):
+        attack_power([float("nan"), 1.0], [1.0, 2.0])
+    with pytest.raises(GroupgapError, match="1 of 2 are NaN"):
+        judge_attack([float("nan"), 1.0], [True, False], [[True], [True]], ["a"])
+
+
+def test_a_leaky_group_is_found_and_the_others_are_at_chance() -> None:
+    rng = np.random.default_rng(3)
+    member, group = rng.random(2000) < 0.5, rng.integers(0, 4, 2000)
+    scores = rng.normal(size=2000) + 1.0 * (member & (group == 2))
+    judged = judge_attack(scores, member, group[:, None] == np.arange(4), list("abcd"))
+    for name, power in judged.groups.items():
+        assert power.own.auc.chance is not None
+        assert power.own.auc.low is not None
+        assert power.own.auc.high is not None
+        if name == "c":
+            assert power.own.auc.chance.p_value < 0.01
+            assert power.own.auc.low > 0.5
+        else:
+            assert power.own.auc.low <= 0.5 <= power.own.auc.high
+
+
+def test_the_common_threshold_shows_a_group_with_many_false_positives() -> None:
+    """Group a scores higher, member or not: at the common threshold its non-members are accused."""
+    rng = np.random.default_rng(4)
+    member, in_a = rng.random(4000) < 0.5, rng.random(4000) < 0.3
+    scores = rng.normal(size=4000) + 3.0 * in_a
+    judged = judge_attack(scores, member, np.c_[in_a, ~in_a], ["a", "b"])
+    a, b = judged.groups["a"].common[0.01], judged.groups["b"].common[0.01]
+    assert a.fpr.value is not None
+    assert b.fpr.value is not None
+    assert a.fpr.value > 0.02
+    assert b.fpr.value < 0.002
+    weighted = (a.fpr.value * a.fpr.n + b.fpr.value * b.fpr.n) / (a.fpr.n + b.fpr.n)
+    assert weighted == pytest.approx(0.01, abs=0.001)
+
+
+def test_a_small_group_is_undefined_and_overlapping_groups_count_each_example() -> None:
+    rng = np.random.default_rng(0)
+    member = np.arange(200) % 2 == 0
+    matrix = np.c_[np.ones(200, bool), np.arange(200) < 20]
+    judged = judge_attack(rng.normal(size=200), member, matrix, ["all", "few"])
+    assert judged.groups["all"].own.auc.value == judged.overall.auc.value
+    assert judged.groups["few"].own.auc.text == "undefined (10 members and 10 non-members: fewer than 30)"
+
+
+def test_two_targets_on_the_same_examples() -> None:
+    rng = np.random.default_rng(0)
+    member = rng.random(3000) < 0.5
+    shared = rng.normal(size=3000)
+    leaky, tight = shared + 1.5 * member, shared + rng.normal(0, 0.1, 3000)
+    found = compare_attacks(leaky, tight, member, draws=300)
+    assert found.auc.value == pytest.approx(roc_auc_score(member, leaky) - roc_auc_score(member, tight), abs=1e-12)
+    assert found.auc_p_value is not None
+    assert found.auc_p_value < 1e-6
+    assert found.tpr_at[0.01].low is not None
+    assert found.tpr_at[0.01].low > 0
+    same = compare_attacks(shared, shared, member, draws=100)
+    assert (same.auc.value, same.auc_p_value) == (0.0, 1.0)
+    assert set(same.tpr_p_values.values()) == {1.0}
+
+
+def test_each_draw_weighs_examples_of_both_targets_together() -> None:
+    """A difference of exactly 0 on each example has no spread, whatever is drawn."""
+    rng = np.random.default_rng(0)
+    scores, member = rng.normal(size=500), rng.random(500) < 0.5
+    found = compare_attacks(scores, scores * 3 + 1, member, (0.05,), draws=50)
+    assert (found.tpr_at[0.05].low, found.tpr_at[0.05].high) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_attacks_rank_as_published(worlds: ModuleType, seed: int) -> None:
+    """At a false positive rate of 0.1%: tensorflow-privacy's readme and lira-pytorch on CIFAR-10, 16 shadows."""
+    found = worlds.order_of_attacks(worlds.shadowed(seed, n=60_000))
+    order = [
+        "online, fixed variance",
+        "offline (density), fixed variance",
+        "online",
+        "offline (density)",
+        "global threshold",
+    ]
+    rates = [found[name][1] for name in order]
+    assert rates == sorted(rates, reverse=True)
+    assert found["offline (one-sided)"][0] > found["offline (density)"][0]
+
+
+@pytest.mark.parametrize(
+    ("members", "nonmembers", "shift", "spread"), [(600, 600, 0.0, 1.0), (100, 100, 0.3, 1.0), (200, 1000, 1.0, 1.0)]
+)
+def test_intervals_cover(worlds: ModuleType, members: int, nonmembers: int, shift: float, spread: float) -> None:
+    rng = np.random.default_rng(2)
+    for name, (hits, defined) in worlds.coverage_case(members, nonmembers, shift, spread, 300, rng).items():
+        assert worlds.covers(hits, defined), (name, hits, defined)
+
+
+def test_random_membership_is_called_random(worlds: ModuleType) -> None:
+    for name, (errors, runs) in worlds.null_case(100, 150, 400, np.random.default_rng(2)).items():
+        assert worlds.holds(errors, runs), (name, errors)
+
+
+def test_equal_leaks_are_called_equal(worlds: ModuleType) -> None:
+    for name, (errors, runs) in worlds.paired_null_case(200, 300, 0.5, 0.7, 100, np.random.default_rng(2)).items():
+        assert worlds.holds(errors, runs), (name, errors)
