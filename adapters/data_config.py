@@ -150,12 +150,11 @@ def timm_data_config(model: Any) -> DataConfig:
     )
 
 
-def transformers_data_config(folder: Path, image_size: Any, channels: int) -> DataConfig:
+def transformers_data_config(folder: Path, channels: int) -> DataConfig:
     """The data configuration that the image processor of a transformers model amounts to.
 
     Args:
         folder: with ``preprocessor_config.json``.
-        image_size: of the model's configuration, where the processor leaves it open.
         channels: of the model's configuration.
 
     Raises:
@@ -178,7 +177,7 @@ def transformers_data_config(folder: Path, image_size: Any, channels: int) -> Da
         raise GroupgapError(
             f"{folder}/{PROCESSOR_FILE}: {kind:.60} does more than resize, crop and normalise: not read here"
         )
-    size, crop_mode, crop_pct = _geometry(found, image_size)
+    size, crop_mode, crop_pct = _geometry(found)
     mean, std = (found.image_mean, found.image_std) if found.do_normalize else ([0.0] * channels, [1.0] * channels)
     interpolation = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}[
         int(found.resample)
@@ -186,18 +185,18 @@ def transformers_data_config(folder: Path, image_size: Any, channels: int) -> Da
     return DataConfig((channels, *size), interpolation, tuple(mean), tuple(std), crop_pct, crop_mode)
 
 
-def _geometry(processor: Any, image_size: Any) -> tuple[tuple[int, int], str, float]:
+def _geometry(processor: Any) -> tuple[tuple[int, int], str, float]:
     """Height and width, crop mode and crop share of an image processor."""
-    size = processor.size
-    edge, crop = getattr(size, "shortest_edge", None), getattr(processor, "crop_size", None)
-    cut = bool(getattr(processor, "do_center_crop", False)) and crop is not None
-    if type(processor).__name__.startswith("ConvNext"):
+    size, crop = processor.size, getattr(processor, "crop_size", None)
+    edge = getattr(size, "shortest_edge", None)
+    cut = crop if getattr(processor, "do_center_crop", False) else None
+    if edge and type(processor).__name__.startswith("ConvNext"):
         return (edge, edge), *(("center", float(processor.crop_pct)) if edge < 384 else ("squash", 1.0))
     if edge and cut:
-        return (crop.height, crop.width), "center", _share_of(crop.height, edge)
+        return (cut.height, cut.width), "center", _share_of(cut.height, edge)
     if size.height and size.width:
-        target = (crop.height, crop.width) if cut else (size.height, size.width)
-        return target, "squash", _share_of(target[0], size.height)
+        target = cut or size
+        return (target.height, target.width), "squash", _share_of(target.height, size.height)
     raise GroupgapError(f"{type(processor).__name__}: size {dict(size)} and no centre crop: give input_size")
 
 

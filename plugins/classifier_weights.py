@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from ..adapters.check import AdapterCheck, CheckOptions, check_adapter
 from ..adapters.check_full import check_full
-from ..adapters.layout import parse_key
+from ..adapters.laid import has_body, lay, quiet_transformers, supplied
 from ..adapters.serving import Engine
-from ..adapters.tensors import ADAPTER_WEIGHTS, inside, read_checkpoint
 from ..errors import GroupgapError
 
 log = logging.getLogger(__name__)
@@ -43,14 +42,6 @@ class ClassifierFiles:
         heads = self.check.heads if self.check else ()
         last = [head for head in heads if head.name.endswith("out_proj")] or heads[-1:]
         return last[0].labels if last else None
-
-    def supplied(self) -> set[str]:
-        """Names of the base's tensors in whose place the adapter brings its own."""
-        if self.adapter is None:
-            return set()
-        keys = [parse_key(name) for name in read_checkpoint(self.adapter, ADAPTER_WEIGHTS)]
-        saved = [key for key in keys if key and key.part.startswith("saved.")]
-        return {f"{key.module}.{key.part.removeprefix('saved.')}" for key in saved}
 
 
 def check_files(base: Path, adapter: Path | None, engine: Engine, *, other_base: bool = False) -> ClassifierFiles:
@@ -120,7 +111,8 @@ class TransformersClassifier:
             self._base, fresh = _load_base(files, dtype)
             self._model = self._base.to(device).eval()
             if files.adapter is not None:
-                self._model = self._with_adapter(files, fresh)
+                laid = lay(self._base, files.adapter, device, own_head=not fresh)
+                self._model, self.expected, self.matched = laid.model, laid.expected, laid.matched
         except _LOADING as error:
             reason = " ".join(str(error).split())[:300]
             what = files.adapter or files.base
@@ -128,31 +120,12 @@ class TransformersClassifier:
         self.names = label_names(self._base.config, files.labels)
         padding = self._base.config.get_text_config().pad_token_id
         self._own_padding = padding if isinstance(padding, int) and padding >= 0 else None
-        self.comparable = not fresh or self._has_body(files)
+        self.comparable = not fresh or has_body(Path(str(files.adapter)))
 
     @property
     def dtype(self) -> str:
         """Of the base's weights, e.g. ``"float32"``."""
         return str(self._base.dtype).removeprefix("torch.")
-
-    def _with_adapter(self, files: ClassifierFiles, fresh: set[str]) -> Any:
-        from peft import PeftModel, get_peft_model_state_dict
-        from peft.utils import ModulesToSaveWrapper
-        from safetensors.torch import load_file
-
-        wrapped = PeftModel.from_pretrained(self._base, str(files.adapter), torch_device=self._device).eval()
-        stored = load_file(inside(Path(str(files.adapter)), ADAPTER_WEIGHTS))
-        self.expected, self.matched = len(stored), _equal_tensors(stored, get_peft_model_state_dict(wrapped))
-        if fresh:  # without the adapter it is then the base with the adapter's head, never with a random one
-            for module in wrapped.modules():
-                if isinstance(module, ModulesToSaveWrapper):
-                    module.original_module.load_state_dict(module.modules_to_save["default"].state_dict())
-        return wrapped
-
-    @staticmethod
-    def _has_body(files: ClassifierFiles) -> bool:
-        names = read_checkpoint(Path(str(files.adapter)), ADAPTER_WEIGHTS)
-        return any((key := parse_key(name)) is None or not key.part.startswith("saved.") for name in names)
 
     def logits(self, texts: Sequence[Sequence[int]], *, base: bool = False, quiet: bool = True) -> NDArray[np.float64]:
         """Compute the head's logits.
@@ -233,7 +206,7 @@ def _load_base(files: ClassifierFiles, dtype: str) -> tuple[Any, set[str]]:
     own_head: dict[str, Any] = {}
     if files.labels is not None and files.labels != config.num_labels:
         own_head = {"num_labels": files.labels, "ignore_mismatched_sizes": True}
-    with _quiet_transformers():
+    with quiet_transformers():
         model, info = AutoModelForSequenceClassification.from_pretrained(
             str(files.base),
             dtype="auto" if dtype == "auto" else getattr(torch, dtype),
@@ -242,7 +215,7 @@ def _load_base(files: ClassifierFiles, dtype: str) -> tuple[Any, set[str]]:
             **own_head,
         )
     fresh = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
-    random = sorted(fresh - files.supplied())
+    random = sorted(fresh - (supplied(files.adapter) if files.adapter else set()))
     if random:
         whose = "neither it nor the adapter has" if files.adapter else "its checkpoint lacks"
         raise GroupgapError(
@@ -251,31 +224,3 @@ def _load_base(files: ClassifierFiles, dtype: str) -> tuple[Any, set[str]]:
             ' adapter saved with modules_to_save=["score"] (or ["classifier"]) that holds them'
         )
     return model, fresh
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No report of absent weights: they are looked at here, and refused or brought by the adapter."""
-    from transformers.utils import logging as transformers_logging
-
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-
-
-def _equal_tensors(stored: Mapping[str, Any], loaded: Mapping[str, Any]) -> int:
-    """How many tensors of a file are in the model with the file's values; names may have been converted on the way."""
-    left = {name: tensor.cpu() for name, tensor in loaded.items()}
-    matched = 0
-    for name, tensor in stored.items():
-        candidates = [name] if name in left else [other for other in left if other not in stored]
-        for other in candidates:
-            theirs = left[other]
-            if theirs.shape == tensor.shape and bool((tensor.to(theirs.dtype) == theirs).all()):
-                left.pop(other)
-                matched += 1
-                break
-    return matched
