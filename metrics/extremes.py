@@ -18,7 +18,7 @@ with the least favourable direction on the subtracted side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -206,15 +206,22 @@ def maximum_of_worst(plan: GapPlan, tallies: Mapping[Key, Tally]) -> Maximum:
     return Maximum(-float(rates[worst]), centred[near].max(axis=0), floors, -drawn.min(axis=0))
 
 
-def _excesses(upper: FloatArray, floors: FloatArray) -> Iterator[FloatArray]:
-    """(pairs, draws) blocks of what is above the floor."""
-    return (upper - floors[start : start + _PAIRS] for start in range(0, len(floors), _PAIRS))
+def _one_sided(upper: FloatArray, floors: FloatArray, difference: float, tail: float) -> tuple[float, float]:
+    """What is above the floor: the p-value of a difference at least this large, and the quantile at ``tail``.
 
-
-def _exceeds(upper: FloatArray, floors: FloatArray, difference: float) -> float:
-    """Largest one-sided p-value, over which pair is the truly largest, of a difference at least this large."""
-    beyond = max(int((excess >= difference - 1e-12).sum(axis=1).max()) for excess in _excesses(upper, floors))
-    return (1 + beyond) / (len(upper) + 1)
+    Both are the largest over which pair is the truly largest.
+    """
+    beyond, quantile = 0, -np.inf
+    place = tail * (len(upper) - 1)
+    above = len(upper) - 1 - (int(place) + 1)  # values above the upper one of the two that are interpolated
+    for start in range(0, len(floors), _PAIRS):
+        excess = upper - floors[start : start + _PAIRS]
+        beyond = max(beyond, int((excess >= difference - 1e-12).sum(axis=1).max()))
+        for row in excess:
+            # most pairs are out of the question, and counting is far cheaper than a quantile
+            if np.count_nonzero(row > quantile) > above:
+                quantile = max(quantile, float(np.quantile(row, tail, overwrite_input=True)))
+    return (1 + beyond) / (len(upper) + 1), quantile
 
 
 def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> DifferenceOfMaxima | TooFewDraws:
@@ -223,18 +230,20 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
     Source: the docstring of this module. The p-value is twice the one-sided one; the interval is its inversion.
     Where fewer than half of the draws, or fewer than 2, are defined there is no comparison.
     """
-    defined = ~(np.isnan(a.draws) | np.isnan(b.draws))
+    drawn = a.draws - b.draws
+    defined = ~np.isnan(drawn)
     undefined = int((~defined).sum())
     if len(defined) - undefined < max(2, ENOUGH * len(defined)):
         return TooFewDraws(len(defined), undefined)
-    up_a, up_b = a.upper[defined], b.upper[defined]
-    one_a, one_b = a.floors[:, defined], b.floors[:, defined]
+    sides = [(one.upper, one.floors) for one in (a, b)]
+    if undefined:
+        drawn = drawn[defined]
+        sides = [(upper[defined], floors[:, defined]) for upper, floors in sides]
+    (up_a, floors_a), (up_b, floors_b) = sides
     value = a.value - b.value
     tail = 1 - (1 - confidence) / 2
-    up, down = _exceeds(up_a, one_b, value), _exceeds(up_b, one_a, -value)
-    above = max(float(np.quantile(excess, tail, axis=1).max()) for excess in _excesses(up_a, one_b))
-    below = max(float(np.quantile(excess, tail, axis=1).max()) for excess in _excesses(up_b, one_a))
-    drawn = (a.draws - b.draws)[defined]
+    up, above = _one_sided(up_a, floors_b, value, tail)
+    down, below = _one_sided(up_b, floors_a, -value, tail)
     p_value = 1.0 if abs(value) < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
     low, high = value - max(above, 0.0), value + max(below, 0.0)
     if p_value >= 1 - confidence:  # the two agree up to the interpolation of a quantile

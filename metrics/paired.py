@@ -292,7 +292,7 @@ def rate_difference(
     amounts, kinds = joint.units()
     if kinds is None:
         p_value = mcnemar(only_a, only_b)
-        value, stderr, low, high = bonett_price(only_a, only_b, n, confidence)
+        value, stderr, low, high = map(float, bonett_price(only_a, only_b, n, confidence))
         interval = "Bonett-Price"
     else:
         sums, sizes = kinds @ difference, kinds @ within
@@ -325,15 +325,19 @@ def _rate_of(
     return proportion(float(weights[success].sum()), float(weights.sum()), empty, confidence)
 
 
-def bonett_price(only_a: int, only_b: int, n: int, confidence: float) -> tuple[float, float, float, float]:
-    """Difference of two paired shares: value, standard error, and interval.
+def bonett_price(
+    only_a: npt.ArrayLike, only_b: npt.ArrayLike, n: int, confidence: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Difference of two paired shares: value, standard error, and interval, for counts of any shape.
 
     Source: Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37:479 (Laplace-adjusted Wald).
     """
-    share_a, share_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
-    stderr = float(np.sqrt((share_a + share_b - (share_a - share_b) ** 2) / (n + 2)))
-    value, centre, half = (only_a - only_b) / n, share_a - share_b, two_sided_z(confidence) * stderr
-    return value, stderr, max(-1.0, min(value, centre - half)), min(1.0, max(value, centre + half))
+    a, b = np.asarray(only_a, dtype=np.float64), np.asarray(only_b, dtype=np.float64)
+    share_a, share_b = (a + 1) / (n + 2), (b + 1) / (n + 2)
+    stderr = np.sqrt((share_a + share_b - (share_a - share_b) ** 2) / (n + 2))
+    value, centre, half = (a - b) / n, share_a - share_b, two_sided_z(confidence) * stderr
+    low, high = np.maximum(-1.0, np.minimum(value, centre - half)), np.minimum(1.0, np.maximum(value, centre + half))
+    return value, stderr, low, high
 
 
 def cluster_difference(

@@ -14,7 +14,7 @@ from .gaps import GapPlan, plan_gaps
 from .joint import JointCounts
 from .rates import rate_cells
 
-__all__ = ["mcnemar", "rate_differences", "swap_draws", "swap_p_value"]
+__all__ = ["mcnemar", "mcnemar_p_values", "rate_differences", "swap_draws", "swap_p_value"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,8 +33,13 @@ def mcnemar(only_a: int, only_b: int) -> float:
         >>> round(mcnemar(10, 2), 4)
         0.0386
     """
-    disagreeing = only_a + only_b
-    return float(min(1.0, 2 * stats.binom.cdf(min(only_a, only_b), disagreeing, 0.5))) if disagreeing else 1.0
+    return float(mcnemar_p_values(only_a, only_b))
+
+
+def mcnemar_p_values(only_a: npt.ArrayLike, only_b: npt.ArrayLike) -> FloatArray:
+    """:func:`mcnemar` for arrays of pairs, any shape; 1 where the two never disagree."""
+    a, b = np.asarray(only_a), np.asarray(only_b)
+    return np.asarray(np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(a, b), a + b, 0.5)))
 
 
 def swap_p_value(differences: IntArray, amounts: IntArray) -> float:

@@ -21,7 +21,7 @@ from .joint import JointCounts, count_pair
 from .paired import WORDS, Comparison, Difference, extreme_difference, paired_tallies, rate_difference, with_q_values
 from .rates import Tally, tally
 
-__all__ = ["compare_weights", "stack_seeds"]
+__all__ = ["SeedPlan", "compare_weights", "stack_seeds"]
 
 THESE = "for these trained weights, on other samples"
 NULL_RATE = (
@@ -31,7 +31,7 @@ NULL_GAP = "{these}: the true {metric} of A, of rates averaged over the seeds, e
 
 
 @dataclass(frozen=True, eq=False)
-class _SeedPlan(GapPlan):
+class SeedPlan(GapPlan):
     """A plan of stacked answers whose denominators are samples, not answers.
 
     Attributes:
@@ -129,7 +129,7 @@ def compare_weights(
     if joint.clusters is None or seeds < 1 or (joint.clusters.kinds.sum(axis=1) != seeds).any():
         raise GroupgapError(f"Expected {seeds} answers of every sample: count them with stack_seeds()")
     plans = tuple(plan_gaps(one, positive, min_group) for one in (joint.a, joint.b))
-    a, b = (_SeedPlan(plan.counts, plan.classes, plan.min_group, seeds) for plan in plans)
+    a, b = (SeedPlan(plan.counts, plan.classes, plan.min_group, seeds) for plan in plans)
     drawn = paired_tallies(joint, a, draws, np.random.default_rng(seed))
     everywhere: list[int | None] = [None, *range(len(joint.groups))]
     overall, *by_group = ([_rate(joint, seeds, key, group, confidence) for key in a.keys] for group in everywhere)
