@@ -97,6 +97,8 @@ class Row:
         by_seed: each training seed by itself, where there are several.
         discrepancies: where lm-eval's own numbers differ.
         notes: what a reader should know, in words.
+        controlled_of: name of the raw task, where this one asks its documents in balanced cells (a debiased answer).
+        raw: the same variant on the raw task and axis, where the board holds it too.
     """
 
     task: str
@@ -120,6 +122,8 @@ class Row:
     by_seed: tuple[SeedResult, ...] = ()
     discrepancies: tuple[Discrepancy, ...] = ()
     notes: tuple[str, ...] = ()
+    controlled_of: str | None = None
+    raw: Judgement | None = None
 
     @property
     def n(self) -> int:
@@ -186,7 +190,7 @@ def build_board(
                 if progress:
                     progress(f"{task}, {answers.axis}: {name}")
                 rows.append(_row(name, seeds, number, options))
-    return Board(_ranked(rows), options, (*notes, *collection.notes))
+    return Board(_ranked(_with_raw(rows)), options, (*notes, *collection.notes))
 
 
 def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Row:
@@ -220,6 +224,7 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
         by_seed=tuple(results) if several else (),
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
         notes=first.notes,
+        controlled_of=str(raw) if (raw := entry.run.fair(entry.task).get("controlled")) else None,
     )
 
 
@@ -245,6 +250,14 @@ def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[Seed
         for found in discrepancies(entry.run, entry.task, prefix, result.judgement):
             at = f"seed {result.seed}" if len(seeds) > 1 else ""
             yield replace(found, remark="; ".join(part for part in (at, found.remark) if part))
+
+
+def _with_raw(rows: Sequence[Row]) -> Iterable[Row]:
+    """The rows; those of a controlled task with what the same variant got on the raw one."""
+    found = {(row.task, row.axis, row.variant): row.judgement for row in rows}
+    for row in rows:
+        raw = None if row.controlled_of is None else found.get((row.controlled_of, row.axis, row.variant))
+        yield row if raw is None else replace(row, raw=raw)
 
 
 def _ranked(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -101,6 +101,22 @@ def members(row: Row, shown: Callable[[str], str] = plain) -> str:
     return f"{shown(row.variant)}: mean of {len(row.by_seed)} trainings, intervals over trainings: {named}"
 
 
+ARROWS = {"accuracy": "accuracy", "worst_group": "worst group", "accuracy_spread": "spread", "dpd": "dpd", "eod": "eod"}
+
+
+def arrow(row: Row, shown: Callable[[str], str] = plain) -> str:
+    """From the raw task to its controlled twin: ``worst group 0.610 -> 0.580, ...``; nothing without a raw row."""
+    if row.raw is None or row.controlled_of is None:
+        return ""
+    pairs = {name: (getattr(row.raw, metric), getattr(row.judgement, metric)) for metric, name in ARROWS.items()}
+    told = [f"{name} {_number(raw, shown)} -> {_number(debiased, shown)}" for name, (raw, debiased) in pairs.items()]
+    return f"{shown(row.variant)}: from {shown(row.controlled_of)} (raw) to here (debiased): {', '.join(told)}"
+
+
+def _number(estimate: Estimate, shown: Callable[[str], str]) -> str:
+    return shown(format_estimate(estimate, interval=False))
+
+
 def under_table(rows: Sequence[Row], shown: Callable[[str], str] = plain) -> list[str]:
     """What stands under a table: groups left out (once where it is the same for all rows), members, remarks on rows."""
     said = {shown(row.variant): left_out(row, shown) for row in rows}
@@ -109,6 +125,7 @@ def under_table(rows: Sequence[Row], shown: Callable[[str], str] = plain) -> lis
     else:
         lines = [f"{name}: {text}" for name, text in said.items() if text]
     lines += [members(row, shown) for row in rows if row.by_seed]
+    lines += [text for text in (arrow(row, shown) for row in rows) if text]
     return lines + [f"{shown(row.variant)}: {text}" for row in rows for text in remarks(row, shown)]
 
 

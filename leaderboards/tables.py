@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
-from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates
+from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates, Judgement
 from .board import METRICS, Board, Row, SeedResult, estimates
 from .markdown import plain
 
@@ -72,6 +72,7 @@ def _row_document(row: Row) -> dict[str, Any]:
         "task": row.task,
         "axis": row.axis,
         "variant": row.variant,
+        "controlled_of": row.controlled_of,
         "rank": row.rank,
         "base": row.base,
         "method": row.method,
@@ -87,6 +88,7 @@ def _row_document(row: Row) -> dict[str, Any]:
         "positive": row.judgement.positive,
         "min_group": row.judgement.min_group,
         "metrics": {name: estimate_document(estimate) for name, estimate in estimates(row).items()},
+        "raw": None if row.raw is None else _metrics_document(row.raw),
         "groups": [_group_document(name, rates, row) for name, rates in row.judgement.groups.items()],
         "calibration": None if row.calibration is None else _report_document(row.calibration),
         "by_seed": [_seed_document(one) for one in row.by_seed],
@@ -109,9 +111,13 @@ def _seed_document(one: SeedResult) -> dict[str, Any]:
     return {
         "seed": one.seed,
         "variant": one.variant,
-        "metrics": {name: estimate_document(getattr(one.judgement, name)) for name in METRICS},
+        "metrics": _metrics_document(one.judgement),
         "calibration": _calibration_document(one.calibration.overall),
     }
+
+
+def _metrics_document(judgement: Judgement) -> dict[str, Any]:
+    return {name: estimate_document(getattr(judgement, name)) for name in METRICS}
 
 
 def _report_document(report: CalibrationReport) -> dict[str, Any]:
@@ -148,6 +154,7 @@ def _flat_row(row: Row) -> dict[str, Any]:
         "task": row.task,
         "axis": row.axis,
         "variant": row.variant,
+        "controlled_of": row.controlled_of,
         "rank": row.rank,
         "base": row.base,
         "method": row.method,

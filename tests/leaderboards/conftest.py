@@ -145,11 +145,82 @@ def predict(made: Sequence[Mapping[str, Any]], seed: int = 1, accuracy: float = 
     return [int(document["label"]) if rng.random() < accuracy else 1 - int(document["label"]) for document in made]
 
 
+@dataclass(frozen=True)
+class ControlledRun(WrittenRun):
+    """A run of a controlled task.
+
+    Attributes:
+        cells: for each document its k cells.
+        log_probabilities: for each document k rows of C, of the symbol that stands for each meaning.
+        raw: name of the raw task.
+    """
+
+    cells: Sequence[Sequence[Mapping[str, Any]]] = ()
+    log_probabilities: Sequence[Any] = ()
+    raw: str = "mytask"
+
+    def _line(self, index: int, document: dict[str, Any]) -> dict[str, Any]:
+        document |= {"cells": list(self.cells[index]), "meanings": list(self.choices)}
+        line = super()._line(index, document)
+        replies = [[str(float(value)), "False"] for row in self.log_probabilities[index] for value in row]
+        asked = [
+            {"arg_0": f"{cell['symbols']} {cell['order']}", "arg_1": f" {symbol}"}
+            for cell in self.cells[index]
+            for symbol in cell["symbols"]
+        ]
+        arguments = {f"gen_args_{place}": entry for place, entry in enumerate(asked)}
+        return {**line, "arguments": arguments, "filtered_resps": replies, "resps": [[reply] for reply in replies]}
+
+    def results(self) -> dict[str, Any]:
+        """The results file, which names the raw task."""
+        found = super().results()
+        metadata = found["configs"][self.task]["metadata"]
+        metadata["fair"] = {**metadata.get("fair", {}), "controlled": self.raw}
+        return found
+
+
+def balanced_cells(meanings: int = 2, symbols: str = "ABC", symbol_set: str = "letters") -> list[dict[str, Any]]:
+    """All cells in which symbols and order are shifted against the meanings, each on its own."""
+    size = range(meanings)
+    return [
+        {
+            "wording": "direct",
+            "symbols": [symbols[(meaning + turn) % meanings] for meaning in size],
+            "symbol_set": symbol_set,
+            "order": [(place + shift) % meanings for place in size],
+        }
+        for turn in size
+        for shift in size
+    ]
+
+
+def planted(
+    meaning: np.ndarray, cells: Sequence[Mapping[str, Any]], effects: Mapping[str, float], noise: float = 0.0
+) -> np.ndarray:
+    """(n, k, C) log-probabilities: the meanings (n, C), what each symbol ("A") and place ("1") adds, and noise."""
+    added = np.zeros((len(cells), meaning.shape[1]))
+    for row, cell in enumerate(cells):
+        for choice, symbol in enumerate(cell["symbols"]):
+            place = str(cell["order"].index(choice) + 1)
+            added[row, choice] = effects.get(symbol, 0.0) + effects.get(place, 0.0)
+    logits = meaning[:, None, :] + added + np.random.default_rng(0).normal(0.0, noise, (len(meaning), *added.shape))
+    return logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+
+
 @pytest.fixture(scope="session")
 def factory() -> SimpleNamespace:
     """All of the above, for test modules (which cannot import a conftest)."""
     return SimpleNamespace(
-        WrittenRun=WrittenRun, documents=documents, predict=predict, FAIR=FAIR, DATE=DATE, LATER=LATER, run=fair_run
+        WrittenRun=WrittenRun,
+        documents=documents,
+        predict=predict,
+        FAIR=FAIR,
+        DATE=DATE,
+        LATER=LATER,
+        run=fair_run,
+        ControlledRun=ControlledRun,
+        balanced_cells=balanced_cells,
+        planted=planted,
     )
 
 
