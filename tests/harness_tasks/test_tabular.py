@@ -78,6 +78,7 @@ def test_classes_may_be_many_numbers_or_renamed(tmp_path: Path) -> None:
     for kind in ("csv", "parquet"):
         plain = _load(tmp_path, kind, rows, positive=2)
         assert (plain.fair["choices"], plain.fair["positive"]) == (["0", "1", "2"], "2")
+    assert _load(tmp_path, rows=rows, positive=None).fair["positive"] is None  # one-vs-rest: none is needed
     named = _load(tmp_path, rows=rows, positive=1, choices={"0": "low", "1": "mid", "2": "high", "3": "top"})
     assert (named.fair["choices"], named.fair["positive"]) == (["low", "mid", "high", "top"], "mid")
     assert [document["label"] for document in named.documents] == [2, 0, 1, 1]
