@@ -8,26 +8,24 @@ labels in it, is the log-probability of the choice that a label stands for.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from lm_eval.api.model import LM
 from numpy.typing import NDArray
 
 from ..adapters.resolve import resolve
 from ..errors import GroupgapError, one_line_for_mistakes
 from .classifier_texts import TextEncoder
 from .classifier_weights import ClassifierFiles, TransformersClassifier, check_files
+from .head_model import HeadModel, batch_size_of, device_of, largest, log_softmax, why_not
 from .label_mapping import LabelMapping, map_choices, parse_labels
-from .proof import FLOORS, PROBES, TOLERANCES
+from .proof import PROBES, TOLERANCES
 
 one_line_for_mistakes()  # this module is imported by lm_eval's command too
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 32
 ENGINES = ("hf", "vllm")
 PROOFS = ("fast", "full", "none")
 
@@ -50,7 +48,7 @@ class Head(Protocol):
         ...
 
 
-class GroupgapClassifier(LM):
+class GroupgapClassifier(HeadModel):
     """A base with a head, alone or with an adapter.
 
     Args:
@@ -74,6 +72,9 @@ class GroupgapClassifier(LM):
     Raises:
         GroupgapError: files that do not fit, weights that are in no file, or a failed proof.
     """
+
+    name = "groupgap-classifier"
+    reads = "the text"
 
     def __init__(
         self,
@@ -104,11 +105,10 @@ class GroupgapClassifier(LM):
             base, resolve(found).path if found else None, "vllm" if engine == "vllm" else "hf", other_base=other_base
         )
         self._texts = TextEncoder(base, tokenizer, max_length or options.pop("max_model_len", None))
-        self._device = _device(device)
-        self.engine, self._dtype, self._batch_size = engine, dtype, _batch_size(batch_size)
+        self._device = device_of(device, self.name)
+        self.engine, self._dtype, self._batch_size = engine, dtype, batch_size_of(batch_size, self.name)
         self._head = self._open(options)
         self._mappings: dict[tuple[str, ...], LabelMapping] = {}
-        self._said: set[str] = set()
         self._proof: Mapping[str, float | str] | None = None
         level = proof or ("full" if engine == "vllm" else "fast")
         if level != "none":
@@ -170,29 +170,8 @@ class GroupgapClassifier(LM):
         for text, own in zip(texts, places, strict=True):
             row = logprobs[distinct[text]]
             mapping = self._mapping(tuple(requests[place].args[1] for place in own))
-            best = float(row.max())
-            answers |= {
-                place: (float(row[index]), float(row[index]) >= best)
-                for place, index in zip(own, mapping.indices, strict=True)
-            }
+            answers.update(self._answers(row, own, mapping.indices))
         return [answers[place] for place in range(len(requests))]
-
-    @staticmethod
-    def _by_document(requests: Sequence[Any]) -> list[list[int]]:
-        """The places of each document's requests."""
-        places: dict[tuple[Any, ...], list[int]] = {}
-        for place, request in enumerate(requests):
-            key = (request.task_name, request.doc_id, id(request.doc) if request.doc_id is None else None)
-            places.setdefault(key, []).append(place)
-        for own in places.values():
-            prompts = {requests[place].args[0] for place in own}
-            if len(prompts) > 1:
-                task = requests[own[0]].task_name
-                raise GroupgapError(
-                    f"groupgap-classifier: task {task}: its documents are asked with several prompts each (a choice"
-                    " within the prompt, acc_mutual_info): a classifier reads the text alone and cannot tell them apart"
-                )
-        return list(places.values())
 
     def _text(self, document: Mapping[str, Any]) -> str:
         text = document.get(self._text_field)
@@ -232,56 +211,6 @@ class GroupgapClassifier(LM):
         """
         return self._texts.encode(texts, self._say)
 
-    def _say(self, message: str, *values: object) -> None:
-        """Warn, once a message and its values."""
-        key = message % values
-        if key not in self._said:
-            self._said.add(key)
-            log.warning("groupgap-classifier: %s", key)
-
-    # --- what a classifier is not asked ---------------------------------------------------------------------------
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Refuse: a head gives no probability of a text.
-
-        Raises:
-            GroupgapError: always.
-        """
-        raise GroupgapError("groupgap-classifier: a classifier gives no probability of a text (loglikelihood_rolling)")
-
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """Refuse: a head writes no text.
-
-        Raises:
-            GroupgapError: always.
-        """
-        raise GroupgapError(
-            "groupgap-classifier: a classifier writes no text (generate_until): give it multiple_choice tasks"
-        )
-
-    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Refuse: no prompt is read.
-
-        Raises:
-            GroupgapError: always.
-        """
-        raise GroupgapError("groupgap-classifier: no prompt is read: leave out --apply_chat_template")
-
-    def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """Refuse, where lm-eval asks for a template; see :meth:`apply_chat_template`."""
-        return self.apply_chat_template([]) if chat_template else None
-
-    def set_cache_hook(self, cache_hook: Any) -> None:
-        """Refuse lm-eval's cache of answers.
-
-        Raises:
-            GroupgapError: always.
-        """
-        raise GroupgapError(
-            "groupgap-classifier: lm-eval's use_cache knows a request by its prompt alone, which is not what is read"
-            " here, and would answer for one adapter with another's answers: leave it out"
-        )
-
     def get_model_info(self) -> dict[str, Any]:
         """What lm-eval writes into the results beside the arguments: which label answered for which choice."""
         mapped = {
@@ -290,21 +219,6 @@ class GroupgapClassifier(LM):
             for choice, index in zip(choices, mapping.indices, strict=True)
         }
         return {"groupgap_labels": mapped, "groupgap_proof": dict(self._proof or {})}
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural log-probabilities of each row.
-
-    Raises:
-        GroupgapError: a logit that is no number.
-
-    >>> log_softmax(np.array([[0.0, 0.0]])).round(4).tolist()
-    [[-0.6931, -0.6931]]
-    """
-    if not np.isfinite(logits).all():
-        raise GroupgapError("groupgap-classifier: the head's logits are no numbers (NaN or infinite)")
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def prove(model: GroupgapClassifier, level: str | None = None) -> Mapping[str, float | str]:
@@ -332,34 +246,19 @@ def prove(model: GroupgapClassifier, level: str | None = None) -> Mapping[str, f
         "head": "adapter" if model.files.labels is not None else "base",
     }  # fmt: skip
     if model.is_adapted and head.comparable and before.shape == own.shape:
-        numbers["differs_from_base"] = _largest(own - log_softmax(before))
-        numbers["self_noise"] = _largest(head.logits(texts, base=True) - before)
+        numbers["differs_from_base"] = largest(own - log_softmax(before))
+        numbers["self_noise"] = largest(head.logits(texts, base=True) - before)
     if head.expected:
         numbers |= {"tensors_matched": head.matched, "tensors_expected": head.expected}
     if level == "full":
-        numbers["agrees_with_reference"] = _largest(own - log_softmax(model.reference().logits(texts)))
+        numbers["agrees_with_reference"] = largest(own - log_softmax(model.reference().logits(texts)))
         numbers["tolerance"] = TOLERANCES.get(head.dtype, TOLERANCES["bfloat16"])
-    reason = _why_not(numbers)
+    reason = why_not(numbers)
     if reason:
         shown = ", ".join(f"{name} {value}" for name, value in numbers.items())
         raise GroupgapError(f"{model.files.adapter or model.files.base}: not proven live: {reason} ({shown})")
     model._proof = numbers
     return numbers
-
-
-def _why_not(numbers: Mapping[str, Any]) -> str:
-    if numbers.get("tensors_matched") != numbers.get("tensors_expected"):
-        return "not all tensors of its file are in the model"
-    floor = FLOORS.get(numbers["dtype"], FLOORS["bfloat16"])
-    if numbers.get("differs_from_base", math.inf) <= max(2 * numbers.get("self_noise", 0.0), floor):
-        return "it answers as the base does"
-    if numbers.get("agrees_with_reference", 0.0) > numbers.get("tolerance", 0.0):
-        return "it does not answer as in transformers and peft"
-    return ""
-
-
-def _largest(differences: NDArray[np.float64]) -> float:
-    return float(np.abs(differences).max())
 
 
 def _refuse(engine: str, proof: str | None, options: Mapping[str, Any]) -> None:
@@ -372,23 +271,3 @@ def _refuse(engine: str, proof: str | None, options: Mapping[str, Any]) -> None:
             f"groupgap-classifier: unknown argument {unknown[0]!r:.80} (engine={engine} takes pretrained, adapter,"
             " labels, text_field, tokenizer, revision, batch_size, max_length, dtype, device, proof, other_base)"
         )
-
-
-def _batch_size(asked: int | str | None) -> int:
-    text = str(asked)
-    if asked is None or text.startswith("auto"):
-        return BATCH_SIZE
-    if not text.isdigit() or int(text) < 1:
-        raise GroupgapError(f"groupgap-classifier: batch_size={asked!r}: expected a whole number, 1 or more, or auto")
-    return int(text)
-
-
-def _device(asked: str | None) -> str:
-    """Where torch computes; lm-eval's command asks for ``cuda:0`` whether there is one or not."""
-    import torch
-
-    if torch.cuda.is_available():
-        return asked or "cuda"
-    if asked and asked.startswith("cuda"):
-        log.info("groupgap-classifier: no GPU that torch can use: computing on the CPU")
-    return "cpu" if not asked or asked.startswith("cuda") else asked
