@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,16 @@ class Rows:
             ``revision`` (commit hash or None), ``files`` ({name: sha256}), ``rows``, and counts.
         fair: entries of ``metadata.fair`` (axes, positive) and ``choices`` that only the data can tell; None for most
             tasks.
+        unit: the field whose value keeps rows in one part: the row itself, or a sentence pair.
+        paper_split: seed -> the rows of ``train``, ``validation`` and ``test``, where the paper split this data in
+            another way than by shuffled rows.
     """
 
     documents: list[dict[str, Any]]
     origin: dict[str, Any]
     fair: Mapping[str, Any] | None = field(default=None)
+    unit: str = "id"
+    paper_split: Callable[[int], dict[str, list[dict[str, Any]]]] | None = None
 
 
 def text_id(text: str) -> str:

@@ -1,6 +1,6 @@
 """The train/validation/test split of every task, and the order in which documents are asked.
 
-One split for evaluation, training and attacks: whoever asks for a part of a task gets it from :func:`split_rows`.
+One split for evaluation, training and attacks: whoever asks for a part of a task gets it from :func:`split_parts`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import GroupgapError
-from .rows import stem_of
+from .rows import Rows, stem_of
 
 SPLITS = ("hash", "paper")
 TEST_SHARE = 0.2
@@ -36,8 +36,19 @@ def part_of(row_id: str, seed: int = DEFAULT_SEED) -> str:
     return "validation" if share < TEST_SHARE + VALIDATION_SHARE else "train"
 
 
+def split_parts(rows: Rows, split: str = "hash", seed: int = DEFAULT_SEED) -> dict[str, list[Document]]:
+    """The parts of a dataset: as :func:`split_rows`, with the dataset's own unit and its own split of the paper.
+
+    Raises:
+        GroupgapError: as for :func:`split_rows`.
+    """
+    if split == "paper" and rows.paper_split is not None:
+        return rows.paper_split(seed)
+    return split_rows(rows.documents, split, seed, rows.unit)
+
+
 def split_rows(
-    documents: Sequence[Document], split: str = "hash", seed: int = DEFAULT_SEED
+    documents: Sequence[Document], split: str = "hash", seed: int = DEFAULT_SEED, unit: str = "id"
 ) -> dict[str, list[Document]]:
     """Split documents into ``train``, ``validation`` and ``test``.
 
@@ -47,6 +58,7 @@ def split_rows(
             ``datasets.Dataset.train_test_split(test_size=0.2)`` on file order, as in arXiv 2405.17512: shuffled, not
             stratified, redrawn with the seed, ``ceil(0.2 n)`` test rows, no validation.
         seed: the split's seed.
+        unit: the field by whose hash ``"hash"`` splits; rows with one value share a part.
 
     Raises:
         GroupgapError: an unknown split; two documents with one id; too few documents for "paper".
@@ -60,7 +72,7 @@ def split_rows(
         return _paper_split(documents, seed)
     parts: dict[str, list[Document]] = {"train": [], "validation": [], "test": []}
     for document in documents:
-        parts[part_of(document["id"], seed)].append(document)
+        parts[part_of(document[unit], seed)].append(document)
     return parts
 
 

@@ -18,7 +18,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from ..errors import GroupgapError, one_line_for_mistakes
 from ..harness_tasks.rows import Rows
-from ..harness_tasks.splits import SPLITS, interleave, split_rows
+from ..harness_tasks.splits import SPLITS, interleave, split_parts
 from ..metrics import Estimate, Judgement, judge
 from ..metrics.counts import check_names
 from .cell_code import Axis, CellCode
@@ -43,8 +43,8 @@ class FairOptions:
     """The options that every task takes through ``--metadata``.
 
     Attributes:
-        split: ``"hash"`` (by the hash of each row's id, with a validation part) or ``"paper"`` (shuffled 80/20, redrawn
-            with the seed).
+        split: ``"hash"`` (by the hash of each row's id, with a validation part) or ``"paper"`` (the paper's: shuffled 80/20,
+            redrawn with the seed, unless the dataset says otherwise).
         split_seed: seed of the split.
         part: which part is evaluated: test, validation, train or all.
         min_group: the smallest denominator with which a group's rate enters a gap.
@@ -93,7 +93,7 @@ class FairTask(ConfigurableTask):
         self.options = FairOptions.from_metadata(metadata)
         rows: Rows = self.config.custom_dataset(**{**metadata, **(dataset_kwargs or {})})
         self._adopt(rows)
-        parts = split_rows(rows.documents, split=self.options.split, seed=self.options.split_seed)
+        parts = split_parts(rows, self.options.split, self.options.split_seed)
         parts["all"] = rows.documents
         sizes = {part: len(documents) for part, documents in parts.items()}
         if not sizes[self.options.part]:
@@ -108,14 +108,24 @@ class FairTask(ConfigurableTask):
     def _adopt(self, rows: Rows) -> None:
         """Take axes, choices and positive class from the YAML, or from the loader where only the data can tell."""
         fair = {**self.config.metadata.get("fair", {}), **(rows.fair or {})}
-        self.config.doc_to_choice = list(fair.pop("choices", self.config.doc_to_choice))
+        choices = fair.pop("choices", self.config.doc_to_choice)
+        self.config.doc_to_choice = list(choices) if isinstance(choices, list | tuple) else choices
         self.config.metadata = {**self.config.metadata, "fair": fair}
-        self.code = _cell_code(str(self.config.task), fair["axes"], self.config.doc_to_choice)
+        self.code = _cell_code(str(self.config.task), fair["axes"], self._class_names(fair))
         self.positive = _positive(str(self.config.task), fair.get("positive"), self.code.classes)
+
+    def _class_names(self, fair: Mapping[str, Any]) -> Sequence[str]:
+        """The classes: the choices, or ``metadata.fair.classes`` where their words differ between documents."""
+        return list(fair.get("classes") or self.config.doc_to_choice)
+
+    @property
+    def label_field(self) -> str:
+        """The field of a document that holds the index of its right class."""
+        return str(self.config.doc_to_target)
 
     def _check_documents(self, documents: Iterable[dict[str, Any]]) -> None:
         """Refuse now what could not be judged after hours of asking: a missing field, a strange group or label."""
-        needed = [*(axis.field for axis in self.code.axes), self.config.doc_to_target]
+        needed = [*(axis.field for axis in self.code.axes), self.label_field]
         for document in documents:
             absent = [field for field in needed if document.get(field) is None]
             if absent:
@@ -131,7 +141,7 @@ class FairTask(ConfigurableTask):
     def _cell(self, doc: Mapping[str, Any], prediction: int) -> int:
         """The code of a document's cell."""
         groups = {axis.name: doc[axis.field] for axis in self.code.axes}
-        return self.code.encode(groups, int(doc[self.config.doc_to_target]), prediction)
+        return self.code.encode(groups, int(doc[self.label_field]), prediction)
 
     def _datasets(self, parts: Mapping[str, list[dict[str, Any]]]) -> datasets.DatasetDict:
         axis_fields = [axis.field for axis in self.code.axes]
@@ -161,7 +171,7 @@ class FairTask(ConfigurableTask):
         Every metric but ``acc`` gets the code of the document's cell.
         """
         prediction = int(np.argmax([log_probability for log_probability, _ in results]))
-        code, label = self._cell(doc, prediction), int(doc[self.config.doc_to_target])
+        code, label = self._cell(doc, prediction), int(doc[self.label_field])
         return {name: float(label == prediction) if name == "acc" else code for name in self._functions}
 
     def judgements(self, codes: Sequence[int]) -> dict[str, Judgement]:
