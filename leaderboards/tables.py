@@ -141,12 +141,12 @@ def _group_document(name: str, rates: GroupRates, row: Row) -> dict[str, Any]:
 
 def board_csv(board: Board) -> str:
     """One line a row (``board.csv``): every metric with interval, reason, groups and chance level in own columns."""
-    return _csv([_flat_row(row) for row in board.rows])
+    return csv_text([_flat_row(row) for row in board.rows])
 
 
 def groups_csv(board: Board) -> str:
     """One line for each row and group (``groups.csv``)."""
-    return _csv([flat for row in board.rows for flat in _flat_groups(row)])
+    return csv_text([flat for row in board.rows for flat in _flat_groups(row)])
 
 
 def _flat_row(row: Row) -> dict[str, Any]:
@@ -216,7 +216,8 @@ def _flat_groups(row: Row) -> Iterable[dict[str, Any]]:
         yield flat | {"left_out": row.left_out.get(group)}
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of one set of columns as csv, harmless in a spreadsheet."""
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()

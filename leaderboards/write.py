@@ -18,20 +18,26 @@ MARKER = "board.json"
 TEMPORARY = ".groupgap-"
 
 
-def check_output(folder: Path) -> None:
-    """Refuse to write into a folder that holds anything but a board of ours.
+def check_output(folder: Path, marker: str = MARKER, schema: str = SCHEMA, what: str = "a board") -> None:
+    """Refuse to write into a folder that holds anything but a report of ours.
+
+    Args:
+        folder: where to write.
+        marker: the file by which a report of this kind is known.
+        schema: what that file says under ``schema``.
+        what: the report, in words.
 
     Raises:
-        GroupgapError: if the path is no folder, or a folder that is neither empty nor a board.
+        GroupgapError: if the path is no folder, or a folder that is neither empty nor such a report.
     """
     if folder.exists() and not folder.is_dir():
         raise GroupgapError(f"{folder}: a file of this name is in the way: choose another folder by -o")
     if not folder.is_dir() or all(entry.name.startswith(TEMPORARY) for entry in folder.iterdir()):
         return
-    marker = folder / MARKER
-    if not marker.is_file() or read_json_object(marker).get("schema") != SCHEMA:
+    known = folder / marker
+    if not known.is_file() or read_json_object(known).get("schema") != schema:
         raise GroupgapError(
-            f"{folder}: not empty and not a board of groupgap (no {MARKER} of ours): choose a new folder by -o"
+            f"{folder}: not empty and not {what} of groupgap (no {marker} of ours): choose a new folder by -o"
         )
 
 
@@ -60,11 +66,28 @@ def write_board(board: Board, folder: Path) -> dict[str, Path]:
         "board.md": board_markdown(board),
         "index.html": board_page(board),
     }
+    return write_texts(folder, texts, "the board")
+
+
+def write_texts(folder: Path, texts: Mapping[str, str], what: str) -> dict[str, Path]:
+    """Write files into a folder, each replaced as a whole; put the one first by which the folder is known as ours.
+
+    Args:
+        folder: made where it is absent.
+        texts: file name to its content.
+        what: the report, for the message.
+
+    Returns:
+        File name to its path.
+
+    Raises:
+        GroupgapError: if the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace_all(folder, texts)
     except OSError as error:
-        raise GroupgapError(f"{folder}: cannot write the board ({error.strerror or error})") from error
+        raise GroupgapError(f"{folder}: cannot write {what} ({error.strerror or error})") from error
     return {name: folder / name for name in texts}
 
 
