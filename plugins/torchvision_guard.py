@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+from ..errors import MissingExtraError
+
 
 @contextmanager
 def missing_operators_skipped(_module: ModuleType | None = None) -> Iterator[None]:
@@ -55,3 +57,16 @@ def _exists(operator: str) -> bool:
 
     namespace, _, name = operator.partition("::")
     return hasattr(getattr(torch.ops, namespace), name.partition(".")[0])
+
+
+def import_torchvision(_worker: int = 0) -> None:
+    """Import torchvision under the guard; for worker processes too, which a switched-off startup file leaves without.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    with missing_operators_skipped():
+        try:
+            import torchvision  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("an image model", error.name or "torchvision", "vision") from None
