@@ -23,6 +23,7 @@ MODELS = {
     "groupgap-vllm": "groupgap.plugins.vllm_model:GroupgapVLLM",
     "groupgap-classifier": "groupgap.plugins.classifier_model:GroupgapClassifier",
     "groupgap-server": "groupgap.plugins.server_model:GroupgapServer",
+    "timm": "groupgap.plugins.timm_model:GroupgapTimm",
 }
 
 
