@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "card": ("leaderboards.card_command", "write a row of a board as the section of a model card"),
     "threshold": ("leaderboards.threshold_command", "how much of a gap could a decision threshold remove?"),
     "check": ("adapters.check_command", "is an adapter what it says, does it fit its base, can it be served?"),
+    "train": ("adapters.training.train_command", "train every method of a recipe on the same rows, in the same order"),
     "doctor": ("plugins.doctor", "say what is installed, what is missing, and the command that mends it"),
 }
 

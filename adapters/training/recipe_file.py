@@ -117,7 +117,8 @@ def read_recipe_file(path: Path, overrides: dict[str, Any] | None = None) -> tup
 
 
 def _explain(error: ValidationError, located: Located) -> NoReturn:
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a slip shows as two errors
     where: Path_ = tuple(part for part in first["loc"] if part not in ("str", "list[constrained-str]", "[key]"))
     name, got = str(where[-1]), first.get("input")
     if first["type"] == "extra_forbidden":

@@ -1,0 +1,79 @@
+"""What of a model learns: all of it, its head, or an adapter of PEFT's."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from ...errors import GroupgapError
+from ..roster_file import nearest
+from .forms import Prepared
+from .recipe import Method, Recipe
+
+# the field of PEFT's configuration that holds it, by method; the first that is there
+_ALPHA = ("lora_alpha", "alpha")
+_DROPOUT = ("lora_dropout", "vera_dropout", "module_dropout", "boft_dropout")
+_VARIANTS_OF_LORA = {"lora": {}, "dora": {"use_dora": True}, "rslora": {"use_rslora": True}}
+_OURS = frozenset({"peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "auto_mapping"})
+
+
+def apply_method(model: Any, recipe: Recipe, method: Method, prepared: Prepared, base: str) -> Any:
+    """Freeze what does not learn, and put the adapter in, if there is one.
+
+    Args:
+        model: as the form loaded it.
+        recipe: for error messages.
+        method: what learns.
+        prepared: the form's work.
+        base: how the adapter's configuration names its base.
+
+    Returns:
+        The model to train: the same object for ``full``, a PEFT model for adapters.
+
+    Raises:
+        GroupgapError: a configuration that PEFT does not take, or modules that the base does not have.
+    """
+    if method.method == "full":
+        return model.requires_grad_(True)
+    import peft
+
+    config = _config(recipe, method, prepared)
+    if not config.is_prompt_learning and prepared.new_head:
+        config.modules_to_save = sorted({*(config.modules_to_save or ()), *prepared.head})
+    config.base_model_name_or_path = base
+    try:
+        return peft.get_peft_model(model, config)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise GroupgapError(
+            f"{recipe.path}: methods.{method.name}: PEFT does not take it on this base: {reason}"
+        ) from error
+
+
+def _config(recipe: Recipe, method: Method, prepared: Prepared) -> Any:
+    from peft import PeftType
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    where = f"{recipe.path}: methods.{method.name}"
+    kind = PeftType("LORA" if method.method in _VARIANTS_OF_LORA else method.method.upper())
+    config_class = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
+    known = {item.name for item in fields(config_class) if item.init} - _OURS
+    values: dict[str, Any] = {"task_type": prepared.task_type, **_VARIANTS_OF_LORA.get(method.method, {})}
+    told: dict[str, tuple[Any, tuple[str, ...]]]
+    told = {"r": (method.r, ("r",)), "alpha": (method.alpha, _ALPHA), "dropout": (method.dropout or None, _DROPOUT)}
+    targets = list(method.targets) if isinstance(method.targets, tuple) else method.targets
+    told["targets"] = (targets, ("target_modules",))
+    for key, (value, names) in told.items():
+        name = next((name for name in names if name in known), None)
+        if value is not None and name is None:
+            raise GroupgapError(f"{where}.{key}: {method.method} has none")
+        if value is not None:
+            values[str(name)] = int(value) if name == "lora_alpha" and float(value).is_integer() else value
+    for name, value in method.options.items():
+        if name not in known:
+            raise GroupgapError(f"{where}.options: unknown option {name!r:.60}: {nearest(name, sorted(known))}")
+        values[name] = value
+    try:
+        return config_class(**values)
+    except (ValueError, TypeError) as error:
+        raise GroupgapError(f"{where}: PEFT does not take it: {' '.join(str(error).split())[:300]}") from error

@@ -1,0 +1,53 @@
+"""The roster of what a recipe trained: the base and every training, each served as its files allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..check import CheckOptions, check_adapter
+from ..peft_config import CONFIG
+from .recipe import Recipe
+from .record import Training, read_training
+
+ROSTER = "roster.yaml"
+
+
+def write_roster(recipe: Recipe, out: Path, names: Sequence[str], base: Path, engine: str) -> Path:
+    """Write ``roster.yaml`` for ``groupgap run``: one variant for the base and for each training.
+
+    Args:
+        recipe: for its task and its ``roster`` part.
+        out: the folder of the trainings, where the roster goes.
+        names: of the trainings' folders.
+        base: folder of the base, to see which adapters are served as they are, and which merged.
+        engine: the form's engine.
+    """
+    tasks = [task.model_dump(exclude_defaults=True) for task in recipe.roster.tasks]
+    own = {"task": recipe.task, "options": dict(recipe.task_options)}
+    said = recipe.roster.defaults.model_dump(exclude_unset=True)
+    engine = said.get("engine", engine)
+    defaults = {"base": recipe.base, "engine": engine, **said}
+    variants = [{"name": "base", "method": "base"}] if engine == "vllm" else []
+    variants += [_variant(out, name, base, engine) for name in names]
+    roster = {"tasks": tasks or [own], "defaults": defaults, "variants": variants}
+    path = out / ROSTER
+    temporary = path.with_name(f".{ROSTER}.tmp")
+    temporary.write_text(yaml.safe_dump(roster, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _variant(out: Path, name: str, base: Path, engine: str) -> dict[str, Any]:
+    training: Training = read_training(out / name)
+    variant: dict[str, Any] = {"name": name, "method": training.method, "weights": f"./{name}", "seed": training.seed}
+    if engine == "vllm" and (out / name / CONFIG).is_file():
+        check = check_adapter(out / name, base, CheckOptions(engine="vllm", other_base=True))
+        if check.verdict == "merged":
+            variant["merge"] = True
+        elif check.verdict == "refused":  # learnt inputs: transformers and peft serve them
+            variant["engine"] = "hf"
+    return variant
