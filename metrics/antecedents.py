@@ -47,6 +47,10 @@ _NOT_POSSESSED = _BREAKS | _words(
     "should a an the this that these those up down out off away back home yesterday today tomorrow how what why not",
     "some any more than there here now",
 )
+# before "her", these say that somebody gets something, or does it: "gave her flowers", "let her try"
+_DATIVE = _words(
+    "gave give gives told tell tells wished charged let lets made makes lent handed taught helped help helps"
+)
 _COORDINATORS = ("and", "but", "or", "then", ",", "so")
 _SUBJECTS = (*FORMS["subject"], "i", "you", "we", "it", "this", "that", "there")
 _NOUN_BEGINS = (*_SUBJECTS, "the", "a", "an", "someone", "his", "her", "their", "my", "your", "our")
@@ -78,7 +82,7 @@ def first_answer(text: str, lexicon: Lexicon = ENGLISH) -> str:
 
 
 def pronoun_form(tokens: Sequence[str], place: int) -> str:
-    """The form of the pronoun at a place: subject, object, possessive or reflexive; "her" by the word after it.
+    """The form of the pronoun at a place: subject, object, possessive or reflexive; "her" by the words beside it.
 
     Example:
         >>> pronoun_form("asked her to stop".split(), 1), pronoun_form("lost her keys".split(), 1)
@@ -91,7 +95,8 @@ def pronoun_form(tokens: Sequence[str], place: int) -> str:
         return "reflexive"
     if word == "her":
         after = tokens[place + 1].lower() if place + 1 < len(tokens) else "."
-        return "possessive" if after[0].isalpha() and after not in _NOT_POSSESSED else "object"
+        owned = after[0].isalpha() and not after.endswith("ly") and after not in _NOT_POSSESSED
+        return "possessive" if owned and (not place or tokens[place - 1].lower() not in _DATIVE) else "object"
     return next(form for form, words in FORMS.items() if word in words)
 
 

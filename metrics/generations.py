@@ -14,12 +14,23 @@ from .antecedents import antecedent_gender
 from .clusters import cluster_share
 from .estimate import Estimate
 from .pronouns import CLASSES, ENGLISH, KINDS, Lexicon, Verdict, lexicon_from, pronoun_gender
-from .stereotypes import StereotypeReport, stereotype_report
-from .translation import TranslationQuality, translation_quality
+from .stereotypes import StereotypeReport, ratio_names, stereotype_report
+from .translation import Score, TranslationQuality, translation_quality
 
-__all__ = ["JUDGES", "Generations", "GenerationsReport", "PronounJudge", "judge_generations"]
+__all__ = [
+    "JUDGES",
+    "SCORES",
+    "Generations",
+    "GenerationsReport",
+    "PronounJudge",
+    "estimate_names",
+    "judge_generations",
+]
 
 JUDGES = ("pronoun", "antecedent")
+BIAS = ("pro_stereotype_ratio", "anti_stereotype_ratio", "stereotype_difference")
+OTHER_RATIOS = ("neutral_ratio", "unknown_ratio", "judges_disagree")
+SCORES = ("bleu", "chrf", "gender_blind_bleu")
 NOT_ENGLISH = "the antecedent-aware judge reads English only"
 NO_OCCUPATION = "no row names the occupation whose pronoun it is"
 
@@ -111,6 +122,27 @@ class GenerationsReport:
     quality: TranslationQuality
     disagreement: Estimate
     not_measurable: str | None
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """All ratios by name; those that speak of bias are undefined where it is not measurable."""
+        found = self.stereotype
+        bias: tuple[Estimate, ...] = (found.pro, found.anti, found.difference)
+        if self.not_measurable is not None:
+            bias = tuple(Estimate(None, one.n, self.not_measurable) for one in bias)
+        others = (found.neutral, found.unknown, self.disagreement)
+        return {**found.ratios, **dict(zip((*BIAS, *OTHER_RATIOS), (*bias, *others), strict=True))}
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """BLEU and chrF by name."""
+        found = self.quality
+        return dict(zip(SCORES, (found.bleu, found.chrf, found.gender_blind_bleu), strict=True))
+
+
+def estimate_names(groups: Sequence[str]) -> tuple[str, ...]:
+    """The names of all estimates of a report over these groups, in order."""
+    return (*ratio_names(groups), *BIAS, *OTHER_RATIOS)
 
 
 def judge_generations(

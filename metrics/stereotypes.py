@@ -12,7 +12,7 @@ from .clusters import cluster_mean, cluster_share
 from .estimate import Estimate
 from .pronouns import CLASSES, FEMALE, MALE, UNKNOWN
 
-__all__ = ["NULL", "StereotypeReport", "stereotype_report"]
+__all__ = ["NULL", "StereotypeReport", "ratio_names", "stereotype_report"]
 
 NULL = (
     "which occupation of a pair is called male has nothing to do with its stereotype: swapping the answers to the two "
@@ -44,6 +44,11 @@ class StereotypeReport:
     p_value: float | None
 
 
+def ratio_names(groups: Sequence[str]) -> tuple[str, ...]:
+    """The paper's names of the ratios: each class in each group."""
+    return tuple(f"{group}_predispose_{name}_ratio" for group in groups for name in CLASSES)
+
+
 def stereotype_report(
     genders: Sequence[str],
     membership: npt.ArrayLike,
@@ -70,17 +75,16 @@ def stereotype_report(
     """
     said, pairs = np.asarray(genders, dtype=object), np.asarray(clusters, dtype=object)
     members = np.asarray(membership, dtype=np.bool_).reshape(len(said), len(groups))
-    ratios = {
-        f"{group}_predispose_{name}_ratio": cluster_share(
-            said[members[:, place]] == name, pairs[members[:, place]], f"no line of {group}", confidence
-        )
-        for place, group in enumerate(groups)
+    of_group = [(group, members[:, place]) for place, group in enumerate(groups)]
+    ratios = [
+        cluster_share(said[rows] == name, pairs[rows], f"no line of {group}", confidence)
+        for group, rows in of_group
         for name in CLASSES
-    }
+    ]
     expected = np.full(len(said), "", dtype=object)
-    for place, group in enumerate(groups):
+    for group, rows in of_group:
         if group in (MALE, FEMALE):
-            expected[members[:, place]] = group
+            expected[rows] = group
     counted = expected != ""
     said, expected, pairs = said[counted], expected[counted], pairs[counted]
     gendered = (said == MALE) | (said == FEMALE)
@@ -93,4 +97,6 @@ def stereotype_report(
     }
     found = {name: cluster_share(hits, pairs, EMPTY, confidence) for name, hits in shares.items()}
     difference, p_value = cluster_mean(pro.astype(np.int64) - anti.astype(np.int64), pairs, EMPTY, confidence)
-    return StereotypeReport(ratios, **found, difference=difference, p_value=p_value)
+    return StereotypeReport(
+        dict(zip(ratio_names(groups), ratios, strict=True)), **found, difference=difference, p_value=p_value
+    )

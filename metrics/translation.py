@@ -16,7 +16,7 @@ __all__ = ["MARGIN", "MOST_UNKNOWN", "Score", "TranslationQuality", "gender_vari
 MARGIN = 10.0
 MOST_UNKNOWN = 0.5
 _PIECE = re.compile(r"[^\W\d_]+|[\W\d_]+")
-_PRONOUNS = {word: form for form, words in FORMS.items() for word in words}
+_PRONOUNS = frozenset(word for words in FORMS.values() for word in words)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _elsewhere(texts: Sequence[str], references: Sequence[str], clusters: Sequen
 def gender_variants(reference: str) -> tuple[str, str, str]:
     """A reference with all its pronouns male, female and neutral.
 
-    Object and possessive "her" are told apart by the word after it; verbs keep their form ("they was").
+    Object and possessive "her" are told apart by the words beside it; verbs keep their form ("they was").
 
     Source: the three references of Ding et al. 2024, whose code takes every "her" for a possessive.
 
@@ -138,20 +138,13 @@ def gender_variants(reference: str) -> tuple[str, str, str]:
         ('He lost his keys.', 'She lost her keys.', 'They lost their keys.')
     """
     pieces = _PIECE.findall(reference)
-    words = [piece for piece in pieces if piece[0].isalpha()]
-    order = [place for place, piece in enumerate(pieces) if piece[0].isalpha()]
+    places = [place for place, piece in enumerate(pieces) if piece.strip()]
+    tokens = [pieces[place].strip() for place in places]
     variants = [list(pieces) for _ in range(3)]
-    for number, place in enumerate(order):
-        word = words[number]
+    for number, place in enumerate(places):
+        word = tokens[number]
         if word.lower() in _PRONOUNS:
-            same = FORMS[pronoun_form(_with_breaks(pieces, place), 0)]
-            for variant, other in zip(variants, same, strict=True):
+            for variant, other in zip(variants, FORMS[pronoun_form(tokens, number)], strict=True):
                 variant[place] = other.capitalize() if word[0].isupper() else other
     male, female, neutral = ("".join(variant) for variant in variants)
     return male, female, neutral
-
-
-def _with_breaks(pieces: Sequence[str], place: int) -> list[str]:
-    """The word at a place and what follows it: a word, or the punctuation between."""
-    after = [piece.strip() for piece in pieces[place + 1 : place + 3]]
-    return [pieces[place], *(piece for piece in after if piece)]
