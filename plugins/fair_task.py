@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -43,17 +44,19 @@ class FairOptions:
     """The options that every task takes through ``--metadata``.
 
     Attributes:
-        split: ``"hash"`` (by the hash of each row's id, with a validation part) or ``"paper"`` (the paper's: shuffled 80/20,
-            redrawn with the seed, unless the dataset says otherwise).
+        split: ``"hash"`` (by the hash of each row's id, with a validation part) or ``"paper"`` (the paper's: shuffled
+            80/20, redrawn with the seed, unless the dataset has another).
         split_seed: seed of the split.
         part: which part is evaluated: test, validation, train or all.
         min_group: the smallest denominator with which a group's rate enters a gap.
+        only: a text file with row ids, one a line: no other row of the part is asked (an audit's rows); None for all.
     """
 
     split: str = "hash"
     split_seed: int = 13
     part: str = "test"
     min_group: int = 30
+    only: str | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> FairOptions:
@@ -93,8 +96,8 @@ class FairTask(ConfigurableTask):
         self.options = FairOptions.from_metadata(metadata)
         rows: Rows = self.config.custom_dataset(**{**metadata, **(dataset_kwargs or {})})
         self._adopt(rows)
-        parts = split_parts(rows, self.options.split, self.options.split_seed)
-        parts["all"] = rows.documents
+        parts = self._parts(rows)
+        parts[self.options.part] = self._only(parts[self.options.part])
         sizes = {part: len(documents) for part, documents in parts.items()}
         if not sizes[self.options.part]:
             raise GroupgapError(
@@ -102,8 +105,29 @@ class FairTask(ConfigurableTask):
                 f"the parts hold {sizes}"
             )
         self._check_documents(parts[self.options.part])
-        self.dataset = self._datasets(parts)
+        self.dataset = self._datasets(rows.documents, parts)
         self._note("data", {**rows.origin, "sizes": sizes, **asdict(self.options)})
+
+    def _parts(self, rows: Rows) -> dict[str, list[dict[str, Any]]]:
+        """The documents of each part, and all of them."""
+        parts = split_parts(rows, self.options.split, self.options.split_seed)
+        return {**parts, "all": rows.documents}
+
+    def _only(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that the option ``only`` names."""
+        if self.options.only is None:
+            return documents
+        try:
+            wanted = dict.fromkeys(Path(self.options.only).read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError) as error:
+            raise GroupgapError(f"option only={self.options.only}: cannot be read ({error})") from error
+        kept = [document for document in documents if document["id"] in wanted]
+        if len(kept) < len(wanted):
+            raise GroupgapError(
+                f"option only={self.options.only}: {len(wanted) - len(kept):,} of its {len(wanted):,} row ids are not "
+                f"in part {self.options.part!r} of {self.config.task}"
+            )
+        return kept
 
     def _adopt(self, rows: Rows) -> None:
         """Take axes, choices and positive class from the YAML, or from the loader where only the data can tell."""
@@ -143,13 +167,15 @@ class FairTask(ConfigurableTask):
         groups = {axis.name: doc[axis.field] for axis in self.code.axes}
         return self.code.encode(groups, int(doc[self.label_field]), prediction)
 
-    def _datasets(self, parts: Mapping[str, list[dict[str, Any]]]) -> datasets.DatasetDict:
+    def _datasets(
+        self, documents: list[dict[str, Any]], parts: Mapping[str, list[dict[str, Any]]]
+    ) -> datasets.DatasetDict:
         axis_fields = [axis.field for axis in self.code.axes]
-        whole = datasets.Dataset.from_list(interleave(parts["all"], axis_fields))
+        whole = datasets.Dataset.from_list(interleave(documents, axis_fields))
         place = {row_id: index for index, row_id in enumerate(whole["id"])}
         ordered = {
-            part: whole.select([place[document["id"]] for document in interleave(documents, axis_fields)])
-            for part, documents in parts.items()
+            part: whole.select([place[document["id"]] for document in interleave(of_part, axis_fields)])
+            for part, of_part in parts.items()
         }
         part = self.options.part
         self.config.test_split = part
