@@ -10,6 +10,8 @@ from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
 from .answers import Answers
 from .collection import Collection, Entry
 from .floors import floor_notes, floor_of
+from .pairs import Contender, Pairs, Wish, bands, compare_tables, mode_of
+from .report_blocks import Block
 from .reported import Discrepancy, discrepancies
 from .seeds import fold, names_of, pool
 
@@ -36,14 +38,18 @@ class Options:
         min_group: smallest denominator with which a group enters a gap; ``None``: the run's own, else 30.
         draws: bootstrap draws and permutations.
         seed: of the draws.
+        pairs: which rows of a table are compared with each other, one of ``pairs.MODES``; ``None``: all, in a table of
+            many rows each with its base model.
     """
 
     min_group: int | None = None
     draws: int = DEFAULT_DRAWS
     seed: int = 0
+    pairs: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Refuse numbers out of range, and a wish that is none."""
+        mode_of(self.pairs, 0)
         for flag, value, least in (
             ("--min-group", self.min_group, 1),
             ("--draws", self.draws, 1),
@@ -99,6 +105,11 @@ class Row:
         notes: what a reader should know, in words.
         controlled_of: name of the raw task, where this one asks its documents in balanced cells (a debiased answer).
         raw: the same variant on the raw task and axis, where the board holds it too.
+        licence: of the weights, where known.
+        trained_parameters: how many parameters the training moved, where known.
+        provenance: what each of ``members`` tells of itself: command, hashes, versions, ...
+        bands: metric to the letters of its rank bands (rows that the paired test cannot separate share one); empty
+            where not all rows of the table were compared.
     """
 
     task: str
@@ -124,6 +135,10 @@ class Row:
     notes: tuple[str, ...] = ()
     controlled_of: str | None = None
     raw: Judgement | None = None
+    licence: str | None = None
+    trained_parameters: int | None = None
+    provenance: tuple[Mapping[str, str], ...] = ()
+    bands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -148,11 +163,15 @@ class Board:
         rows: the judged variants.
         options: how they were judged.
         notes: what a reader should know, in words.
+        pairs: the rows of each table against each other.
+        blocks: tables of other reports, shown with the variants that they are about.
     """
 
     rows: tuple[Row, ...]
     options: Options = field(default_factory=Options)
     notes: tuple[str, ...] = ()
+    pairs: tuple[Pairs, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     @property
     def tables(self) -> dict[tuple[str, str], tuple[Row, ...]]:
@@ -171,13 +190,14 @@ def build_board(
     Args:
         collection: from :func:`groupgap.leaderboards.collection.collect`.
         options: how to judge.
-        progress: called with a line for each row that is begun.
+        progress: called with a line for each row, and each table of comparisons, that is begun.
 
     Returns:
         The board.
     """
     options = options or Options()
     rows = []
+    contenders: dict[tuple[str, str, str], Contender] = {}
     notes: list[str] = []
     tasks: dict[str, list[Entry]] = {}
     for entry in collection.entries:
@@ -189,8 +209,30 @@ def build_board(
             for number, answers in enumerate(seeds[0].answers):
                 if progress:
                     progress(f"{task}, {answers.axis}: {name}")
-                rows.append(_row(name, seeds, number, options))
-    return Board(_ranked(_with_raw(rows)), options, (*notes, *collection.notes))
+                row = _row(name, seeds, number, options)
+                rows.append(row)
+                contenders[row.task, row.axis, name] = Contender(
+                    name, row.base, row.method, tuple(seeds), tuple(one.answers[number] for one in seeds)
+                )
+    board = Board(_ranked(_with_raw(rows)), options, (*notes, *collection.notes))
+    return _compared(board, contenders, progress)
+
+
+def _compared(
+    board: Board,
+    contenders: Mapping[tuple[str, str, str], Contender],
+    progress: Callable[[str], None] | None,
+) -> Board:
+    """The board with its rows compared with each other."""
+    options = board.options
+    tables, wishes = {}, {}
+    for (task, axis), rows in board.tables.items():
+        tables[task, axis] = [contenders[task, axis, row.variant] for row in rows]
+        wishes[task, axis] = Wish(mode_of(options.pairs, len(rows)), options.min_group, options.draws, options.seed)
+    pairs = compare_tables(tables, wishes, progress)
+    lettered = {(one.task, one.axis): bands(one) for one in pairs}
+    rows_with_bands = (replace(row, bands=lettered[row.task, row.axis].get(row.variant, {})) for row in board.rows)
+    return replace(board, rows=tuple(rows_with_bands), pairs=pairs)
 
 
 def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Row:
@@ -225,6 +267,9 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
         notes=first.notes,
         controlled_of=str(raw) if (raw := entry.run.fair(entry.task).get("controlled")) else None,
+        licence=" / ".join(dict.fromkeys(run.variant.licence for run in runs if run.variant.licence)) or None,
+        trained_parameters=entry.run.variant.trained_parameters,
+        provenance=tuple(run.variant.provenance for run in runs),
     )
 
 

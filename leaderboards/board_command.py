@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 from ..errors import GroupgapError
 
+MODES = ("all", "baseline", "none")
+MOST_ROWS = 64  # of a table whose rows are all compared with each other when nothing else is wished
+
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which runs are read and how; ``board`` and ``compare`` share them."""
@@ -67,6 +70,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_reading_arguments(parser)
     add_judging_arguments(parser)
+    showing = parser.add_argument_group("comparing and showing")
+    showing.add_argument(
+        "--pairs",
+        choices=MODES,
+        help="rows of a table that are compared with each other: all; baseline: each with the base model of its base; "
+        f"none (default: all in a table of up to {MOST_ROWS} rows, else baseline)",
+    )
+    showing.add_argument(
+        "--with",
+        dest="reports",
+        action="append",
+        default=[],
+        metavar="REPORT.json",
+        help="show a report's tables (token bias, translation, attacks) with the variants they are about; repeatable",
+    )
 
 
 def parse_names(options: Iterable[str]) -> dict[str, str]:
@@ -87,15 +105,18 @@ def parse_names(options: Iterable[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Build the board, print its table and where its page is."""
+    from dataclasses import replace
     from pathlib import Path
 
     from .axes import Reading
     from .board import Options, build_board
     from .collection import Request, collect
     from .markdown import plain, terminal
+    from .report_blocks import read_blocks, strangers
     from .write import check_output, write_board
 
-    options = Options(args.min_group, args.draws, args.seed)
+    options = Options(args.min_group, args.draws, args.seed, args.pairs)
+    blocks = tuple(block for report in args.reports for block in read_blocks(Path(report)))
     folder = Path(args.output)
     check_output(folder)
     request = Request(args.runs, parse_names(args.name), Reading.from_options(args.axis, args.positive), args.skip)
@@ -105,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if sys.stderr.isatty():
             _progress("")
+    notes = (*board.notes, *strangers(blocks, [row.variant for row in board.rows]))
+    board = replace(board, blocks=blocks, notes=notes)
     written = write_board(board, folder)
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")

@@ -35,6 +35,9 @@ PER_SEED = frozenset(
     {"seed", "name", "weights", "path", "revision", "sha256", "hashes", "proof", "command", "date", "versions"}
 )
 
+PROVENANCE_ENTRIES = 60
+PROVENANCE_LENGTH = 2_000
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -50,6 +53,9 @@ class Variant:
         details: the entries that the identity was made of, for telling variants of one name apart.
         proof: the level of its proof of life (``full``, ``fast``, ``transformers``, ...); ``None`` where none is told.
         chosen: whether somebody chose the name (``variant.json`` has one), so that it must not stand for two variants.
+        licence: of its weights, where ``variant.json`` says it.
+        trained_parameters: how many parameters its training moved, where ``variant.json`` says it.
+        provenance: all that its run tells of itself (command, hashes, versions, ...), as texts of bounded length.
     """
 
     name: str
@@ -61,6 +67,9 @@ class Variant:
     details: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
     proof: str | None = None
+    licence: str | None = None
+    trained_parameters: int | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 def variant_from_file(entries: Mapping[str, Any]) -> Variant:
@@ -88,7 +97,21 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
     details = {key: value if isinstance(value, str) else _canonical(value) for key, value in told.items()}
     proof = entries.get("proof")
     level = _text(proof.get("level")) if isinstance(proof, Mapping) and proof.get("passed") is True else None
-    return Variant(name, _canonical(told), base, method, seed, recipe, details, chosen is not None, level)
+    parameters = entries.get("trained_parameters")
+    return Variant(
+        name=name,
+        identity=_canonical(told),
+        base=base,
+        method=method,
+        seed=seed,
+        recipe=recipe,
+        details=details,
+        chosen=chosen is not None,
+        proof=level,
+        licence=_text(entries.get("licence")),
+        trained_parameters=parameters if isinstance(parameters, int) and not isinstance(parameters, bool) else None,
+        provenance=_provenance(entries),
+    )
 
 
 def variant_from_arguments(backend: str, arguments: object, model_name: str | None) -> Variant:
@@ -118,7 +141,8 @@ def variant_from_arguments(backend: str, arguments: object, model_name: str | No
     if not kept and model_name and backend not in ("dummy", ""):
         details["model_name"] = model_name
     identity = ", ".join(f"{key}={value}" for key, value in details.items())
-    return Variant(name, identity, weights[0] if weights else None, None, details=details)
+    base = weights[0] if weights else None
+    return Variant(name, identity, base, None, details=details, provenance=_provenance(details))
 
 
 def parse_arguments(arguments: object) -> dict[str, str]:
@@ -179,6 +203,16 @@ def _short(location: str) -> str:
     if location.startswith(("/", ".", "~")) or location.count("/") > 1 or "\\" in location:
         return PurePosixPath(location.replace("\\", "/")).name or location
     return location
+
+
+def _provenance(entries: Mapping[str, Any]) -> dict[str, str]:
+    """The entries that say something, as texts; a page shows them, so that neither may be endless."""
+    told = {key: value for key, value in entries.items() if value not in (None, "", {}, [])}
+    texts = {key: value if isinstance(value, str) else _canonical(value) for key, value in told.items()}
+    return {
+        key: text if len(text) <= PROVENANCE_LENGTH else f"{text[:PROVENANCE_LENGTH]}…"
+        for key, text in list(texts.items())[:PROVENANCE_ENTRIES]
+    }
 
 
 def _text(value: object) -> str | None:

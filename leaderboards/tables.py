@@ -12,6 +12,7 @@ from .. import __version__
 from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates, Judgement
 from .board import METRICS, Board, Row, SeedResult, estimates
 from .markdown import plain
+from .pairs_document import pairs_document
 
 SCHEMA = "groupgap-board"
 SCHEMA_VERSION = 1
@@ -19,7 +20,7 @@ RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
 WITHOUT_GROUPS = ("accuracy", "macro_f1")
 CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
 SEVERAL_SEEDS = Estimate(None, 0, "several seeds: each one's own stands in board.json")
-FORMULA = ("=", "+", "-", "@")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width forms
 
 
 def board_document(board: Board) -> dict[str, Any]:
@@ -36,7 +37,15 @@ def board_document(board: Board) -> dict[str, Any]:
         },
         "notes": list(board.notes),
         "rows": [_row_document(row) for row in board.rows],
+        "blocks": [block.model_dump(mode="json") for block in board.blocks],
     }
+
+
+def board_json(board: Board) -> str:
+    """``board.json``: the document of :func:`board_document`, and under ``pairs`` the comparisons, one line a table."""
+    head = to_json(board_document(board)).removesuffix("\n}\n")
+    lines = (json.dumps(pairs_document(one), allow_nan=False, separators=(",", ":")) for one in board.pairs)
+    return head + ',\n "pairs": [\n' + ",\n".join(lines) + "\n ]\n}\n"
 
 
 def to_json(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
@@ -104,6 +113,10 @@ def _row_document(row: Row) -> dict[str, Any]:
         "runs": list(row.dates),
         "lm_eval_versions": list(row.lm_eval_versions),
         "notes": list(row.notes),
+        "licence": row.licence,
+        "trained_parameters": row.trained_parameters,
+        "bands": dict(row.bands),
+        "provenance": [dict(one) for one in row.provenance],
     }
 
 
@@ -159,6 +172,8 @@ def _flat_row(row: Row) -> dict[str, Any]:
         "base": row.base,
         "method": row.method,
         "proof": row.proof,
+        "licence": row.licence,
+        "trained_parameters": row.trained_parameters,
         "backend": row.backend,
         "seeds": " ".join(map(str, row.seeds)),
         "members": " / ".join(row.members),

@@ -11,7 +11,7 @@ from ..errors import GroupgapError
 from .board import Board
 from .markdown import board_markdown
 from .page import board_page
-from .tables import SCHEMA, board_csv, board_document, groups_csv, to_json
+from .tables import SCHEMA, board_csv, board_json, groups_csv
 from .untrusted import read_json_object
 
 MARKER = "board.json"
@@ -60,7 +60,7 @@ def write_board(board: Board, folder: Path) -> dict[str, Path]:
     check_output(folder)
     texts = {
         # First, so that a folder in which writing was cut off is still known as ours.
-        MARKER: to_json(board_document(board)),
+        MARKER: board_json(board),
         "board.csv": board_csv(board),
         "groups.csv": groups_csv(board),
         "board.md": board_markdown(board),

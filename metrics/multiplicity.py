@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +37,14 @@ def benjamini_hochberg(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.asarray(stats.false_discovery_control(values, method="bh"), dtype=np.float64)
 
 
-def letter_display(separated: npt.ArrayLike) -> tuple[str, ...]:
+def letter_display(separated: npt.ArrayLike, most: int | None = None) -> tuple[str, ...]:
     """Compact letter display: two rows share a letter unless they are separated.
 
     Args:
         separated: (m, m) symmetric bool: whether the test separates rows i and j (``q < 0.05``). Rows in rank order
             give letters in rank order.
+        most: bands beyond which there are no letters (an empty text for each row): they would say nothing, and there
+            may be exponentially many.
 
     Returns:
         The letters of each row: ``a, b, ..., z, a1, b1, ...``; one letter for each maximal clique of rows that
@@ -65,21 +68,24 @@ def letter_display(separated: npt.ArrayLike) -> tuple[str, ...]:
         raise GroupgapError("Expected 'separated' to be symmetric and False on the diagonal")
     rows = range(len(matrix))
     neighbours = [{other for other in rows if other != row and not matrix[row, other]} for row in rows]
-    cliques = sorted(sorted(clique) for clique in _maximal_cliques(set(), set(rows), set(), neighbours))
+    limit = None if most is None else most + 1
+    cliques = sorted(sorted(clique) for clique in islice(_maximal_cliques(set(), set(rows), set(), neighbours), limit))
+    if most is not None and len(cliques) > most:
+        return ("",) * len(matrix)
     names = [chr(97 + index % 26) + (str(index // 26) if index >= 26 else "") for index in range(len(cliques))]
     return tuple("".join(name for name, clique in zip(names, cliques, strict=True) if row in clique) for row in rows)
 
 
 def _maximal_cliques(
     clique: set[int], candidates: set[int], done: set[int], neighbours: list[set[int]]
-) -> list[set[int]]:
+) -> Iterator[set[int]]:
     """Bron & Kerbosch 1973, with a pivot."""
     if not candidates:
-        return [] if done or not clique else [clique]
+        if clique and not done:
+            yield clique
+        return
     pivot = max(candidates | done, key=lambda row: len(neighbours[row] & candidates))
-    found = []
     for row in sorted(candidates - neighbours[pivot]):
-        found += _maximal_cliques(clique | {row}, candidates & neighbours[row], done & neighbours[row], neighbours)
+        yield from _maximal_cliques(clique | {row}, candidates & neighbours[row], done & neighbours[row], neighbours)
         candidates = candidates - {row}
         done = done | {row}
-    return found
