@@ -89,6 +89,11 @@ class Job:
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def hash_of(what: Any) -> str:
+    """``sha256:`` and the hash of plain data."""
+    return f"sha256:{hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()}"
+
+
 def finished(job: Job) -> bool:
     """Whether the job's folder holds the result of exactly this training."""
     try:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.util
-import json
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...errors import GroupgapError, MissingExtraError
 from ..resolve import resolve
@@ -47,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     _quiet()
     from .forms import prepare
     from .task_data import load_task_data
-    from .train import Job, finished, train
+    from .train import Job, finished, hash_of, train
 
     base = resolve(recipe.base)
     data = load_task_data(recipe)
@@ -66,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
             prepared=prepared,
             base=base.path,
             base_hashes={"commit": base.commit} if base.commit else file_hashes(base.path),
-            data_hash=_hash([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents]),
-            validation_hash=_hash(data.validation.ids) if data.validation.ids else None,
+            data_hash=hash_of([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents]),
+            validation_hash=hash_of(data.validation.ids) if data.validation.ids else None,
             out=args.output,
             device=args.device,
             command=shlex.join(["groupgap", *sys.argv[1:]]),
@@ -89,10 +86,6 @@ def run(args: argparse.Namespace) -> int:
 
         _say(f"roster: {write_roster(recipe, args.output, [job.name for job in jobs], base.path, prepared.engine)}")
     return 0
-
-
-def _hash(what: Any) -> str:
-    return f"sha256:{hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()}"
 
 
 def _say(line: str) -> None:
