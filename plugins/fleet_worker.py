@@ -37,7 +37,7 @@ IMAGE_PACKAGES = (*PACKAGES, "timm", "torchvision", "pillow")
 def answer_mark(member: Member, question: Question) -> Mark:
     """The mark of one variant's answers to one task: weights, options, proof, versions; prompts, documents."""
     told = {key: value for key, value in member.description.items() if key not in NOT_IN_THE_ANSWERS}
-    return Mark(fingerprint(variant=told, versions=versions(member.description["engine"])), question.mark)
+    return Mark(fingerprint(variant=told, versions=versions(str(member.description.get("engine")))), question.mark)
 
 
 def open_questions(member: Member, questions: tuple[Question, ...], root: Path) -> tuple[Question, ...]:
