@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
 from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates, Judgement
 from .board import METRICS, Board, Row, SeedResult, estimates
+from .flips import Flips, flips_of, fronts
 from .markdown import plain
 from .pairs_document import pairs_document
 
@@ -20,6 +22,7 @@ RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
 WITHOUT_GROUPS = ("accuracy", "macro_f1")
 CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
 SEVERAL_SEEDS = Estimate(None, 0, "several seeds: each one's own stands in board.json")
+NO_PROBABILITIES = Estimate(None, 0, "judged texts have no probabilities")
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width forms
 
 
@@ -37,8 +40,15 @@ def board_document(board: Board) -> dict[str, Any]:
         },
         "notes": list(board.notes),
         "rows": [_row_document(row) for row in board.rows],
+        "order_flips": [_flips_document(one) for one in flips_of(board)],
+        "fronts": [{"task": task, "axis": axis, "rows": fronts(rows)} for (task, axis), rows in board.tables.items()],
         "blocks": [block.model_dump(mode="json") for block in board.blocks],
     }
+
+
+def _flips_document(one: Flips) -> dict[str, Any]:
+    counts = asdict(one.counts)
+    return {"between": one.between, "metrics": list(one.metrics), **counts, "share": one.counts.share}
 
 
 def board_json(board: Board) -> str:
@@ -125,7 +135,7 @@ def _seed_document(one: SeedResult) -> dict[str, Any]:
         "seed": one.seed,
         "variant": one.variant,
         "metrics": _metrics_document(one.judgement),
-        "calibration": _calibration_document(one.calibration.overall),
+        "calibration": None if one.calibration is None else _calibration_document(one.calibration.overall),
     }
 
 
@@ -188,7 +198,8 @@ def _flat_row(row: Row) -> dict[str, Any]:
     for name in METRICS:
         flat |= _flat_estimate(name, estimates(row)[name])
     for name in CALIBRATION:
-        found = SEVERAL_SEEDS if row.calibration is None else getattr(row.calibration.overall, name)
+        missing = SEVERAL_SEEDS if row.by_seed else NO_PROBABILITIES
+        found = missing if row.calibration is None else getattr(row.calibration.overall, name)
         flat |= _flat_estimate(name, found)
     flat["lm_eval_differs"] = "; ".join(f"{found.metric} {found.reported}" for found in row.discrepancies)
     return flat | {"notes": "; ".join(row.notes), "identity": row.identity, "runs": " ".join(row.dates)}
