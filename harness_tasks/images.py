@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -86,13 +87,20 @@ def image_fields(image_set: str, image: str) -> dict[str, str]:
     """
     path = image_path(image_root(image_set), image)
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        known = path.stat()
+        digest = _digest(path, known.st_mtime_ns, known.st_size, known.st_ino)
     except OSError as error:
         raise GroupgapError(
             f"image {image!r:.160} of {image_set!r}: cannot be read ({error.strerror}): {path}"
         ) from None
     return {"image_set": image_set, "image": image, "image_sha256": digest}
+
+
+@lru_cache(maxsize=1 << 20)
+def _digest(path: Path, _changed: int, _size: int, _inode: int) -> str:
+    """The hash of a file, once for all variants of a roster that ask the same task; a changed file is read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def leave_out(documents: Iterable[Mapping[str, Any]], images: object) -> list[Mapping[str, Any]]:

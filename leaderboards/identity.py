@@ -20,6 +20,7 @@ ENGINE_OPTIONS = frozenset(
     data_parallel_backend data_parallel_size device device_map disable_custom_all_reduce disable_log_requests
     disable_log_stats distributed_executor_backend enable_chunked_prefill enable_expert_parallel enable_lora
     enable_prefix_caching enforce_eager fully_sharded_loras gpu_memory_utilization gpus header
+    image_folder num_workers
     kv_cache_memory_bytes load_format logits_cache long_prefill_token_threshold lora_dtype max_batch_size
     max_cpu_loras max_cpu_memory max_gen_toks max_lora_rank max_loras max_memory_per_gpu
     max_num_batched_tokens max_num_seqs max_parallel_loading_workers max_retries nnodes num_concurrent
@@ -35,6 +36,7 @@ PER_SEED = frozenset(
     {"seed", "name", "weights", "path", "revision", "sha256", "hashes", "proof", "command", "date", "versions"}
 )
 
+RANDOM = "random weights"
 PROVENANCE_ENTRIES = 60
 PROVENANCE_LENGTH = 2_000
 
@@ -88,6 +90,8 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
     seed = entries.get("seed")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
     base, method = _text(entries.get("base")), _text(entries.get("method"))
+    if entries.get("random") == "weights":
+        method = f"{method or 'base'}, {RANDOM}"
     recipe = None
     if seed is not None:
         kept = {key: value for key, value in entries.items() if key not in PER_SEED}
@@ -130,6 +134,9 @@ def variant_from_arguments(backend: str, arguments: object, model_name: str | No
         'org/base + a'
     """
     kept = {key: value for key, value in parse_arguments(arguments).items() if key not in ENGINE_OPTIONS}
+    random = kept.get("pretrained", "").lower() == "false" and "checkpoint" not in kept
+    if kept.get("pretrained", "").lower() in ("true", "false"):  # the timm backend's switch, no place of weights
+        del kept["pretrained"]
     weights = [kept[key] for key in WEIGHTS[:4] if key in kept]
     adapters = [kept[key] for key in ADAPTERS if key in kept]
     # A backend without arguments (dummy) has a random name for each run: it tells nothing.
@@ -137,7 +144,8 @@ def variant_from_arguments(backend: str, arguments: object, model_name: str | No
     name = " + ".join([shown, *map(_short, adapters)])
     if kept.get("revision", "main") != "main":
         name += f" @ {kept['revision']}"
-    details = {"backend": backend, **{key: kept[key] for key in sorted(kept)}}
+    name += f" ({RANDOM})" if random else ""
+    details = {"backend": backend, **{key: kept[key] for key in sorted(kept)}, **({RANDOM: "yes"} if random else {})}
     if not kept and model_name and backend not in ("dummy", ""):
         details["model_name"] = model_name
     identity = ", ".join(f"{key}={value}" for key, value in details.items())
