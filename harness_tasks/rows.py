@@ -18,8 +18,8 @@ class Rows:
     """The documents of one task.
 
     Attributes:
-        documents: one dict a document, all with the same keys: ``id`` (stable row id), ``text``, ``label`` (index into
-            the task's choices), and for each axis a field that lists the groups the document speaks of (none, one or
+        documents: one dict a document, all with the same keys: ``id`` (stable row id), ``text`` (or the fields of
+            :func:`images.image_fields`), ``label`` (index into the task's choices), and for each axis a field that lists the groups the document speaks of (none, one or
             several).
         origin: where the data comes from and what was dropped: ``source`` ("hub", "file" or "generated"), ``dataset``,
             ``revision`` (commit hash or None), ``files`` ({name: sha256}), ``rows``, and counts.

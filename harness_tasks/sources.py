@@ -112,11 +112,12 @@ def load(dataset: Dataset, file_sets: Sequence[Sequence[str]], dataset_revision:
     paths = None if dataset_revision else local_files(dataset, file_sets)
     if paths:
         return _read(paths, {"source": "file", "dataset": dataset.name, "revision": None})
-    revision = _revision(dataset, dataset_revision)
-    return _read(*_from_hub(dataset, revision, file_sets))
+    revision = revision_of(dataset, dataset_revision)
+    return _read(*from_hub(dataset, revision, file_sets))
 
 
-def _revision(dataset: Dataset, given: object) -> str:
+def revision_of(dataset: Dataset, given: object) -> str:
+    """The hub revision to read: option ``dataset_revision``, or the dataset's own."""
     if given is None or given == "":
         return dataset.revision
     if not isinstance(given, str):
@@ -192,10 +193,22 @@ def _parse_delimited(text: str, delimiter: str) -> pd.DataFrame:
 # -- the hub ----------------------------------------------------------------------------------------------------------
 
 
-def _from_hub(
+def from_hub(
     dataset: Dataset, revision: str, wanted: Sequence[Sequence[str]]
 ) -> tuple[tuple[Path, ...], dict[str, Any]]:
-    """The first file set that the hub has at a revision, or, without a network, its cache on this machine has."""
+    """The first file set that the hub has at a revision, or, without a network, its cache on this machine has.
+
+    Args:
+        dataset: its ``hub_files`` are looked for.
+        revision: a commit hash or a branch.
+        wanted: the names to put into a local folder instead, for the message.
+
+    Returns:
+        The files in the hub's cache, and ``source``, ``dataset`` and ``revision`` (the commit) for :attr:`Rows.origin`.
+
+    Raises:
+        GroupgapError: neither has them; the message says how to get them.
+    """
     from huggingface_hub import errors  # comes with lm-eval; imported here because it is slow
 
     unreachable: Exception | None = None

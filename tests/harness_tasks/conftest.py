@@ -24,6 +24,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("GROUPGAP_DATA", str(folder))
+    monkeypatch.setenv("GROUPGAP_CACHE", str(tmp_path / "cache"))
     return folder
 
 

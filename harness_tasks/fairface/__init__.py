@@ -1,0 +1,1 @@
+"""FairFace: faces balanced by race, with gender and age."""

@@ -1,0 +1,1 @@
+"""UTKFace: faces whose file names hold age, gender and race."""
