@@ -172,7 +172,13 @@ def _against(
     apart = [f"{name} {mine.get(name)} (base {size})" for name, size in sizes.items() if mine.get(name) != size]
     if apart:
         return f"another size than the base: {', '.join(apart)}", []
-    return _compare(_bare(tensors), _bare(base.tensors), _architecture(config), base, bool(_tied(config)))
+    own_engine, findings = _compare(
+        _bare(tensors), _bare(base.tensors), _architecture(config), base, bool(_tied(config))
+    )
+    if _tied(config) != _tied(theirs) and not own_engine:
+        tied = "shares" if _tied(config) else "does not share"
+        own_engine = f"its head {tied} the embeddings' weights, the base's is the other way"
+    return own_engine, findings
 
 
 def _tied(config: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from ..adapters.resolve import Resolved, resolve
 from ..adapters.roster import Roster
 from ..adapters.safe_json import read_json_object
 from ..adapters.tensors import file_hashes
+from ..adapters.training.record import Training, has_record, read_training
 from ..adapters.variant import Variant
 from ..adapters.vision_base import find_base
 from ..errors import GroupgapError
@@ -141,7 +142,8 @@ def alone(job: Job, name: str) -> Job:
 
 
 def _refuse_options(variant: Variant) -> None:
-    taken = sorted(set(variant.engine_options) & OURS_TO_SET)
+    free = {"pretrained"} if variant.engine == "timm" else set()  # there it asks for random weights
+    taken = sorted(set(variant.engine_options) & (OURS_TO_SET | {"checkpoint"}) - free)
     if taken:
         raise GroupgapError(f"engine_options: {taken[0]} is not an option: the roster's own keys say which model it is")
 
@@ -174,8 +176,8 @@ def _member(variant: Variant, look: Callable[[str], _Base]) -> tuple[Member, str
     if variant.engine == "classifier":
         folder = base.resolved.path if base else found.path
         return _make(variant, "classifier", found, base, file_hashes(found.path)), str(folder)
-    if variant.method == "full":
-        return _full(variant, found, base)
+    if variant.method == "full" or (variant.method == "head" and not (found.path / CONFIG).exists()):
+        return _full(variant, found, base)  # a trained head of a language model lies in a whole checkpoint
     assert base is not None  # the roster refuses an adapter without one
     return _adapter(variant, found, base)
 
@@ -192,7 +194,7 @@ def _image(variant: Variant) -> tuple[Member, str]:
         return _make(variant, "base", place, None, hashes, told=told), start
     found = resolve(str(variant.weights), variant.revision)
     files = read_base(place.path) if place else None
-    if variant.method == "full":
+    if not (found.path / CONFIG).exists():  # a full fine-tune, or a trained head in a whole checkpoint
         whole = check_full(found.path, files, deep=True)
         if whole.verdict == "refused":
             raise GroupgapError(_why(whole))
@@ -229,12 +231,26 @@ def _why(check: AdapterCheck | FullCheck) -> str:
     return f"{check.path}: {check.reason}{way_out}"
 
 
-def _recipe(check: AdapterCheck) -> dict[str, Any]:
-    """The adapter's configuration without its places: what two trainings of one recipe have in common."""
+def _training(variant: Variant, found: Resolved | None) -> Training | None:
+    """What `groupgap train` wrote beside the weights; None where there is nothing, or nothing readable."""
+    if found is None or variant.method == "base" or not has_record(found.path):
+        return None
+    try:
+        return read_training(found.path)
+    except GroupgapError:
+        return None
+
+
+def _recipe(check: AdapterCheck | FullCheck | None, training: Training | None) -> dict[str, Any] | None:
+    """What two trainings of one recipe have in common: an adapter's configuration without places, and the recipe."""
+    trained = {"training": dict(training.recipe)} if training else {}
+    if not isinstance(check, AdapterCheck):
+        return trained or None
     config = read_json_object(check.path / CONFIG)
     told = {key: value for key, value in sorted(config.items()) if key not in PLACES}
     # peft writes sets of names in any order
-    return {key: sorted(value, key=str) if isinstance(value, list) else value for key, value in told.items()}
+    plain = {key: sorted(value, key=str) if isinstance(value, list) else value for key, value in told.items()}
+    return {**plain, **trained}
 
 
 def _make(
@@ -246,6 +262,8 @@ def _make(
     check: AdapterCheck | FullCheck | None = None,
     told: Mapping[str, Any] | None = None,
 ) -> Member:
+    training = _training(variant, found)
+    parameters = check.parameters if check else None
     description = {
         "schema": 1,
         "name": variant.name,
@@ -267,8 +285,8 @@ def _make(
         "served": served,
         "licence": found.licence if found else None,
         "base_licence": base.resolved.licence if base else None,
-        "trained_parameters": check.parameters if check else None,
-        "recipe": _recipe(check) if isinstance(check, AdapterCheck) else None,
+        "trained_parameters": training.trained_parameters if training else parameters,
+        "recipe": _recipe(check, training),
         **(told or {}),
     }
     plain = {item.name: getattr(variant, item.name) for item in fields(variant)}

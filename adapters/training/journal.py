@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from transformers import TrainerCallback
 
+from ...errors import GroupgapError
 from ..safe_json import read_json_object
 from .order import order_hash
 
@@ -135,6 +137,8 @@ class Journal(TrainerCallback):
         notes = self.notes
         notes.orders.append(order_hash(self._ids[place] for place in notes.rows))
         train = notes.loss_sum / notes.updates if notes.updates else None
+        if train is not None and not math.isfinite(train):
+            self._diverged()
         notes.epochs.append({"epoch": len(notes.epochs) + 1, "train": train, "validation": None})
         notes.rows, notes.loss_sum, notes.updates = [], 0.0, 0
         if not control.should_evaluate:
@@ -149,6 +153,11 @@ class Journal(TrainerCallback):
         scores = {name: float(value) for name, value in found.items() if name not in timing}
         self.notes.epochs[-1] |= {"validation": float(found["loss"]), **scores}
         self._epoch_line()
+        if not math.isfinite(self.notes.epochs[-1]["validation"]):
+            self._diverged()
+
+    def _diverged(self) -> NoReturn:
+        raise GroupgapError(f"{self._name}: the loss is no number any more: lower its learning_rate")
 
     def _epoch_line(self) -> None:
         told = [

@@ -35,6 +35,8 @@ def apply_method(model: Any, recipe: Recipe, method: Method, prepared: Prepared,
     """
     if method.method == "full":
         return model.requires_grad_(True)
+    if method.method == "head":
+        return _head_alone(model, prepared)
     import peft
 
     config = _config(recipe, method, prepared)
@@ -42,12 +44,47 @@ def apply_method(model: Any, recipe: Recipe, method: Method, prepared: Prepared,
         config.modules_to_save = sorted({*(config.modules_to_save or ()), *prepared.head})
     config.base_model_name_or_path = base
     try:
-        return peft.get_peft_model(model, config)
+        learner = peft.get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise GroupgapError(
             f"{recipe.path}: methods.{method.name}: PEFT does not take it on this base: {reason}"
         ) from error
+    _refuse_zero_rows(learner, f"{recipe.path}: methods.{method.name}", recipe.base)
+    return learner
+
+
+def _refuse_zero_rows(learner: Any, where: str, base: str) -> None:
+    """DoRA divides by the length of each row of a weight; rows of zeros (padded heads, say) would give NaN.
+
+    Raises:
+        GroupgapError: the base has such rows.
+    """
+    for name, lengths in learner.named_parameters():
+        if "lora_magnitude_vector" in name and not bool(lengths.all()):
+            module = name.split(".lora_magnitude_vector")[0].rpartition(".")[2]
+            raise GroupgapError(
+                f"{where}.targets: DoRA divides by the length of each row of a weight, and {module} of {base} has rows "
+                f"of zeros: leave {module} out"
+            )
+
+
+def _head_alone(model: Any, prepared: Prepared) -> Any:
+    """Everything frozen but the head; a language model's head that shares the embeddings' weights gets its own."""
+    import torch
+
+    model.requires_grad_(False)
+    if prepared.task_type == "CAUSAL_LM":
+        head = model.get_output_embeddings()
+        if head.weight is model.get_input_embeddings().weight:
+            head.weight = torch.nn.Parameter(head.weight.detach().clone())
+            model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
+        head.requires_grad_(True)
+        return model
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] in prepared.head:
+            module.requires_grad_(True)
+    return model
 
 
 def _config(recipe: Recipe, method: Method, prepared: Prepared) -> Any:

@@ -13,9 +13,9 @@ def order_of(ids: Sequence[str], seed: int, epoch: int) -> list[int]:
     """Places of the rows, sorted by the SHA-256 of seed, epoch and id.
 
     >>> order_of(["a", "b", "c"], 13, 0)
-    [0, 1, 2]
+    [1, 0, 2]
     >>> order_of(["c", "b", "a"], 13, 0)
-    [2, 1, 0]
+    [1, 2, 0]
     """
     keys = [hashlib.sha256(f"{seed}:{epoch}:{row_id}".encode()).digest() for row_id in ids]
     return sorted(range(len(ids)), key=keys.__getitem__)

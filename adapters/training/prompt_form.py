@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import GroupgapError
 from .forms import Documents, Part, Prepared, TaskData, refuse_options
 from .recipe import Recipe
-from .text_rows import IGNORED, Text, cut_middle, need_architecture, read_text
+from .text_rows import IGNORED, Text, cut_middle, need_language_model, read_text
 
 KINDS = ("multiple_choice", "generate_until")
 
@@ -27,7 +27,7 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
     """
     refuse_options(recipe, ())
     text = read_text(recipe, base)
-    need_architecture(text.config, ("ForCausalLM", "LMHeadModel"), recipe)
+    need_language_model(text.config, recipe)
     kind = data.task.config.output_type
     if kind not in KINDS:
         raise GroupgapError(
@@ -36,7 +36,7 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
     rows = _Rows(recipe, data.task, text)
     train, validation = rows.part(data.train), rows.part(data.validation)
     return Prepared(
-        load=lambda: _load(base),
+        load=lambda: load_language_model(base),
         train=train,
         validation=validation,
         collate=text.collate,
@@ -49,7 +49,8 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
     )
 
 
-def _load(base: Path) -> Any:
+def load_language_model(base: Path) -> Any:
+    """A causal language model in float32."""
     import torch
     from transformers import AutoModelForCausalLM
 

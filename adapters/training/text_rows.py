@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,15 +108,15 @@ def cut_middle(tokens: list[int], start: int, end: int, window: int) -> list[int
     return tokens[:first] + tokens[first + surplus :]
 
 
-def need_architecture(config: Any, suffix: Sequence[str], recipe: Recipe) -> None:
-    """Refuse a base of another kind than the form's.
+def need_language_model(config: Any, recipe: Recipe) -> None:
+    """Refuse a base that is no causal language model by its own ``architectures``.
 
     Raises:
-        GroupgapError: no class of the base ends in ``suffix``, by its own ``architectures``.
+        GroupgapError: an encoder, a classifier, an image model.
     """
     named = [str(name) for name in config.architectures or []]
-    if named and not any(name.endswith(tuple(suffix)) for name in named):
+    if named and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in named):
         raise GroupgapError(
-            f"{recipe.path}: base {recipe.base} is a {named[0]:.80}, and form {recipe.form} needs a model whose class "
-            f"ends in {' or '.join(suffix)}"
+            f"{recipe.path}: base {recipe.base} is a {named[0]:.80}, and form {recipe.form} needs a causal language "
+            "model (...ForCausalLM)"
         )

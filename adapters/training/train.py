@@ -224,15 +224,7 @@ def _record(job: Job, trainer: SeededTrainer, counts: tuple[int, int]) -> Traini
     losses = notes.epochs
     selected = losses[-1]["epoch"]
     if job.method.settings.select == "best":
-        selected = min(losses, key=lambda epoch: (epoch["validation"] != epoch["validation"], epoch["validation"]))[
-            "epoch"
-        ]
-    chosen = losses[selected - 1]
-    if any(chosen[key] is not None and not abs(chosen[key]) < float("inf") for key in ("train", "validation")):
-        raise GroupgapError(
-            f"{recipe.path}: methods.{job.method.name}: the loss is no number any more: lower learning_rate "
-            f"({job.method.settings.learning_rate})"
-        )
+        selected = min(losses, key=lambda epoch: epoch["validation"])["epoch"]
     peak, peak_of = peak_memory()
     return Training(
         name=job.name,

@@ -11,21 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import GroupgapError, MissingExtraError
-from ..resolve import resolve
+from ..resolve import Resolved, resolve
 from ..roster_file import nearest
 from ..tensors import file_hashes
 from .recipe import Recipe, load_recipe
+from .recipe_shelf import about, find_recipe, shelf
+
+if TYPE_CHECKING:
+    from .train import Job
 
 NEEDS = ("torch", "transformers", "accelerate", "safetensors")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("recipe", type=Path, help="recipe file (docs/train.md)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="one folder for each training")
-    parser.add_argument(
-        "--seed", type=int, action="append", help="train this seed of the recipe's, or another; repeatable"
-    )
+    parser.add_argument("recipe", nargs="?", help="recipe file, or the name of one of groupgap's (docs/train.md)")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the trainings go, one folder each")
+    parser.add_argument("--list", action="store_true", help="list groupgap's recipes")
+    parser.add_argument("--seed", type=int, action="append", help="train with this seed instead; repeatable")
     parser.add_argument("--method", action="append", metavar="NAME", help="train this method only; repeatable")
     parser.add_argument("--base", help="another base than the recipe's: a folder or a hub id")
     parser.add_argument("--max-steps", type=int, help="stop every training after so many updates, to try a recipe out")
@@ -36,43 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train what is not trained yet."""
+    if args.list:
+        for name, path in shelf().items():
+            print(f"{name}: {about(path)}")
+        return 0
+    if not args.recipe or not args.output:
+        raise GroupgapError("groupgap train needs a recipe and -o DIR (--list shows groupgap's recipes)")
     for package in NEEDS:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("groupgap train", package, "train")
     recipe = _chosen(args)
     _check_device(args.device, recipe)
     _quiet()
-    from .forms import prepare
-    from .task_data import load_task_data
-    from .train import Job, finished, hash_of, train
+    from .train import finished, train
 
     base = resolve(recipe.base)
-    data = load_task_data(recipe)
-    prepared = prepare(recipe, data, base.path)
-    for note in prepared.notes:
-        _say(note)
-    _say(
-        f"{len(prepared.train.ids):,} rows to train on, {len(prepared.validation.ids):,} to validate; "
-        f"{len(recipe.methods)} methods, {len(recipe.seeds)} seeds"
-    )
-    jobs = [
-        Job(
-            recipe=recipe,
-            method=method,
-            seed=seed,
-            prepared=prepared,
-            base=base.path,
-            base_hashes={"commit": base.commit} if base.commit else file_hashes(base.path),
-            data_hash=hash_of([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents]),
-            validation_hash=hash_of(data.validation.ids) if data.validation.ids else None,
-            out=args.output,
-            device=args.device,
-            command=shlex.join(["groupgap", *sys.argv[1:]]),
-            progress=_say,
-        )
-        for seed in recipe.seeds
-        for method in recipe.methods
-    ]
+    jobs = _jobs(recipe, base, args)
     for number, job in enumerate(jobs, 1):
         if finished(job):
             _say(f"{job.name}: is trained already ({number} of {len(jobs)})")
@@ -84,8 +66,40 @@ def run(args: argparse.Namespace) -> int:
     if args.roster:
         from .trained_roster import write_roster
 
-        _say(f"roster: {write_roster(recipe, args.output, [job.name for job in jobs], base.path, prepared.engine)}")
+        names, engine = [job.name for job in jobs], jobs[0].prepared.engine
+        _say(f"roster: {write_roster(recipe, args.output, names, base.path, engine)}")
     return 0
+
+
+def _jobs(recipe: Recipe, base: Resolved, args: argparse.Namespace) -> list[Job]:
+    """Every training of the recipe, seed by seed: an interrupted comparison has whole seeds."""
+    from .forms import prepare
+    from .task_data import load_task_data
+    from .train import Job, hash_of
+
+    data = load_task_data(recipe)
+    prepared = prepare(recipe, data, base.path)
+    for note in prepared.notes:
+        _say(note)
+    _say(
+        f"{len(prepared.train.ids):,} rows to train on, {len(prepared.validation.ids):,} to validate; "
+        f"{len(recipe.methods)} methods, {len(recipe.seeds)} seeds"
+    )
+    first = Job(
+        recipe=recipe,
+        method=recipe.methods[0],
+        seed=recipe.seeds[0],
+        prepared=prepared,
+        base=base.path,
+        base_hashes={"commit": base.commit} if base.commit else file_hashes(base.path),
+        data_hash=hash_of([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents]),
+        validation_hash=hash_of(data.validation.ids) if data.validation.ids else None,
+        out=args.output,
+        device=args.device,
+        command=shlex.join(["groupgap", *sys.argv[1:]]),
+        progress=_say,
+    )
+    return [replace(first, method=method, seed=seed) for seed in recipe.seeds for method in recipe.methods]
 
 
 def _say(line: str) -> None:
@@ -106,7 +120,7 @@ def _quiet() -> None:
 def _chosen(args: argparse.Namespace) -> Recipe:
     """The recipe with what the command line says otherwise."""
     told = {"base": args.base and str(_base(args.base)), "max_rows": args.max_rows, "seeds": args.seed}
-    recipe = load_recipe(args.recipe, {key: value for key, value in told.items() if value is not None})
+    recipe = load_recipe(find_recipe(args.recipe), {key: value for key, value in told.items() if value is not None})
     methods = tuple(method for method in recipe.methods if not args.method or _named(method.name, args.method))
     unknown = [name for name in args.method or () if not any(_named(method.name, [name]) for method in recipe.methods)]
     if unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,7 @@ def training_arguments(recipe: Recipe, method: Method, folder: Path, prepared: P
         GroupgapError: an argument that transformers does not have, that the recipe's own keys decide, or does not take.
     """
     settings, where = method.settings, f"{recipe.path}: methods.{method.name}.trainer"
-    known = sorted({item.name for item in fields(TrainingArguments) if item.init} - OURS)
-    for name in settings.trainer:
-        if name in OURS:
-            raise GroupgapError(f"{where}.{name}: a recipe says this by its own keys (docs/train.md)")
-        if name not in known:
-            raise GroupgapError(f"{where}: unknown argument {name!r:.60}: {nearest(name, known)}")
+    _refuse_arguments(settings.trainer, where)
     validated = bool(prepared.validation.ids)
     values: dict[str, Any] = {
         "output_dir": str(folder),
@@ -81,6 +77,15 @@ def training_arguments(recipe: Recipe, method: Method, folder: Path, prepared: P
         return TrainingArguments(**{**values, **settings.trainer})
     except (ValueError, TypeError, ImportError) as error:
         raise GroupgapError(f"{where}: transformers does not take it: {' '.join(str(error).split())[:300]}") from error
+
+
+def _refuse_arguments(names: Iterable[str], where: str) -> None:
+    known = sorted({item.name for item in fields(TrainingArguments) if item.init} - OURS)
+    for name in names:
+        if name in OURS:
+            raise GroupgapError(f"{where}.{name}: a recipe says this by its own keys (docs/train.md)")
+        if name not in known:
+            raise GroupgapError(f"{where}: unknown argument {name!r:.60}: {nearest(name, known)}")
 
 
 class SeededTrainer(Trainer):
