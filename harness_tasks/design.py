@@ -140,11 +140,37 @@ class Design:
         wordings: by name.
         symbol_sets: name -> symbols; ``words`` has none of its own.
         cells: cells a document; ``None``: all.
+        content: the fields of a document that hold its content: without them it is a content-free input.
     """
 
     wordings: Mapping[str, Wording]
     symbol_sets: Mapping[str, tuple[str, ...]]
     cells: int | None = 4
+    content: tuple[str, ...] = ("text",)
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any], options: Mapping[str, Any]) -> Design:
+        """Read ``metadata.fair.design``, and what ``--metadata`` says instead (``cells``, ``symbol_sets``).
+
+        Raises:
+            GroupgapError: an unknown key, set or value.
+        """
+        _no_others("design", entry, ("wordings", "symbol_sets", "cells", "content"))
+        cells = options.get("cells", entry.get("cells", cls.cells))
+        if cells != "all" and (not isinstance(cells, int) or isinstance(cells, bool)):
+            raise GroupgapError(f"option cells={cells!r}: expected a whole number, or all")
+        wordings = {}
+        for name, texts in (entry.get("wordings") or {"direct": {}}).items():
+            _no_others(f"wording {name!r}", texts or {}, ("ask", "turned"))
+            wordings[str(name)] = Wording(**(texts or {}))
+        named = options.get("symbol_sets", entry.get("symbol_sets"))
+        sets = _symbol_sets(named or [name for name in SYMBOLS if name != WORDS])
+        return cls(wordings, sets, None if cells == "all" else cells, tuple(entry.get("content", cls.content)))
+
+    def question(self, cell: Cell) -> str | None:
+        """The template of a cell's question; ``None``: the raw task's own."""
+        wording = self.wordings[cell.wording.removesuffix(TURNED)]
+        return wording.turned if cell.turned else wording.ask
 
     def blocks(self, meanings: Sequence[str]) -> list[tuple[Cell, ...]]:
         """All blocks of a document with these choices; neighbours have different symbol sets where there are several.
@@ -210,6 +236,32 @@ class Design:
                     "it needs two choices and a 'turned' text in every wording"
                     + (f", and {alone[0]!r} has none" if alone else f", and a document has {len(meanings)} choices")
                 )
+
+
+def _no_others(what: str, entry: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    unknown = [name for name in entry if name not in allowed]
+    if unknown:
+        raise GroupgapError(f"{what}: unknown key {unknown[0]!r}; expected {', '.join(allowed)}")
+
+
+def _symbol_sets(given: object) -> dict[str, tuple[str, ...]]:
+    """Sets from a list of known names, or from {name: symbols}, where a known name may have no symbols of its own."""
+    if isinstance(given, str):
+        given = given.split(",")
+    if isinstance(given, list):
+        given = dict.fromkeys(map(str, given))
+    if not isinstance(given, Mapping) or not given:
+        raise GroupgapError(
+            f"option symbol_sets={given!r}: expected names ({', '.join(SYMBOLS)}) or {{name: [symbols]}}"
+        )
+    sets = {}
+    for name, symbols in given.items():
+        if symbols is None and name not in SYMBOLS:
+            raise GroupgapError(
+                f"option symbol_sets: unknown set {name!r}; expected {', '.join(SYMBOLS)}, or its symbols"
+            )
+        sets[str(name)] = tuple(map(str, symbols)) if symbols else SYMBOLS[name]
+    return sets
 
 
 def check_distinct(name: str, symbols: Sequence[str]) -> None:

@@ -60,9 +60,9 @@ def read_cells(where: str, line: Mapping[str, Any]) -> CellAnswers:
     Raises:
         GroupgapError: a line of another kind, or a document whose cells are not balanced.
     """
-    document, replies = line.get("doc"), line.get("filtered_resps")
-    entries = document.get("cells") if isinstance(document, dict) else None
-    meanings = document.get("meanings") if isinstance(document, dict) else None
+    logged, replies = line.get("doc"), line.get("filtered_resps")
+    document: dict[str, Any] = logged if isinstance(logged, dict) else {}
+    entries, meanings = document.get("cells"), document.get("meanings")
     if not isinstance(entries, list) or not isinstance(meanings, list) or not isinstance(replies, list):
         raise GroupgapError(
             f"{where}: not a line of a controlled task: it lacks doc.cells, doc.meanings or the replies"

@@ -8,9 +8,10 @@ import json
 import os
 import pkgutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -19,6 +20,8 @@ from ..errors import GroupgapError
 from .discovery import tasks_path
 
 _GROUPS_WIDTH = 56
+_MANY = 10
+_TWIN = "_controlled"
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ def list_tasks(folder: Path | None = None) -> list[TaskEntry]:
     root = folder or tasks_path()
     index = TaskManager(include_defaults=False, include_path=str(root)).task_index
     files = [(entry.cfg, entry.yaml_path) for entry in index.values() if entry.cfg and entry.yaml_path]
-    entries = (_entry(config, path) for config, path in files if "fair" in (config.get("metadata") or {}))
+    found: dict[str, Availability] = {}  # by loader: tasks that share one share its answer
+    entries = (_entry(config, path, found) for config, path in files if "fair" in (config.get("metadata") or {}))
     return sorted(entries, key=lambda entry: entry.task)
 
 
@@ -118,7 +122,10 @@ def _stay_offline() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def _entry(config: Mapping[str, Any], path: Path) -> TaskEntry:
+def _entry(config: Mapping[str, Any], path: Path, found: dict[str, Availability]) -> TaskEntry:
+    loader = str(config["custom_dataset"])
+    if loader not in found:
+        found[loader] = _availability(config)
     fair = config["metadata"]["fair"]
     source = fair.get("source") or {}
     tags = config.get("tag") or []
@@ -132,7 +139,7 @@ def _entry(config: Mapping[str, Any], path: Path) -> TaskEntry:
         url=source.get("url"),
         citation=source.get("citation"),
         prompt=fair.get("prompt"),
-        data=_availability(config),
+        data=found[loader],
     )
 
 
@@ -157,7 +164,9 @@ def _availability(config: Mapping[str, Any]) -> Availability:
 
 def as_table(entries: Iterable[TaskEntry]) -> str:
     """Lay the tasks out as text, one line per task and axis, and below it how to get what is missing."""
-    tasks = list(entries)
+    everything = list(entries)
+    twins = [entry.task.removesuffix(_TWIN) for entry in everything if entry.task.endswith(_TWIN)]
+    tasks = _families([entry for entry in everything if not entry.task.endswith(_TWIN)])
     lines = [("task", "axis", "groups", "rows", "licence", "data")]
     for entry in tasks:
         rows = "" if entry.data.rows is None else f"{entry.data.rows:,}"
@@ -167,7 +176,21 @@ def as_table(entries: Iterable[TaskEntry]) -> str:
             lines.append((entry.task, axis, named, rows, entry.licence or "", _state(entry)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, *_how_to_get(tasks)])
+    also = ["", f"Add {_TWIN} to ask with balanced symbols and order: {', '.join(twins)}"] if twins else []
+    return "\n".join([*text, *also, *_how_to_get(tasks)])
+
+
+def _families(entries: list[TaskEntry]) -> list[TaskEntry]:
+    """One entry for a whole tag of many tasks that differ by their prompt alone."""
+    sizes = Counter(tag for entry in entries for tag in entry.tags[:1])
+    shown: dict[str, TaskEntry] = {}
+    for entry in entries:
+        tag = entry.tags[0] if entry.tags else ""
+        alike = [other for other in entries if other.tags[:1] == [tag] and other.axes == entry.axes]
+        family = tag and len(alike) == sizes[tag] > _MANY
+        name = f"{tag}_* ({len(alike)} tasks)" if family else entry.task
+        shown.setdefault(name, replace(entry, task=name))
+    return list(shown.values())
 
 
 def _state(entry: TaskEntry) -> str:
