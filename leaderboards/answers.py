@@ -16,6 +16,8 @@ from ..errors import GroupgapError
 from ..metrics import Counts, count
 from .axes import Axis, Reading, axes_of, groups_at, membership, survey_fields
 from .controlled import debiased_lines
+from .judged import judged_lines
+from .roles import kept_values, roles_of
 from .runs import Run
 from .samples import LIKELIHOODS, Sample, read_sample
 from .untrusted import read_json_lines
@@ -46,6 +48,7 @@ class Answers:
         limited: whether the run answered only a part of the task (``--limit``).
         notes: what a reader should know, in words.
         declared: whether the task says what its groups are; else they are the names that occur in this run.
+        kept: role (``roles.roles_of``) to the (n,) values of the document field that the task names for it.
     """
 
     run: str
@@ -64,6 +67,12 @@ class Answers:
     limited: bool = False
     notes: tuple[str, ...] = ()
     declared: bool = False
+    kept: Mapping[str, tuple[str | float, ...]] = field(default_factory=dict)
+
+    @property
+    def clusters(self) -> npt.NDArray[np.object_] | None:
+        """(n,) which rows are one unit (a sentence pair); ``None`` where each is its own."""
+        return np.array(self.kept["cluster"], dtype=object) if "cluster" in self.kept else None
 
     @property
     def n(self) -> int:
@@ -114,6 +123,9 @@ class _Columns:
     """What is kept of the samples while a file is read."""
 
     axes: tuple[Axis, ...]
+    roles: Mapping[str, str]
+    named_classes: tuple[str, ...] = ()
+    kept: list[tuple[str | float, ...]] = field(default_factory=list)
     groups: list[list[tuple[str, ...] | None]] = field(init=False)
     samples: list[tuple[int, str, str, int, tuple[float, ...]]] = field(default_factory=list)
     two_readings: dict[int, tuple[int, int | None, bool | None]] = field(default_factory=dict)
@@ -138,6 +150,7 @@ class _Columns:
             self.first_outside = self.first_outside or number
         for column, axis in zip(self.groups, self.axes, strict=True):
             column.append(groups_at(sample.document, axis.path))
+        self.kept.append(kept_values(f"{path}, line {number}", sample.document, self.roles))
         if sample.label_as_text is not None:
             self.two_readings[len(self.samples)] = (sample.label_as_text, sample.label, sample.right)
         label = -1 if sample.label is None else sample.label
@@ -186,17 +199,20 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
             f"task {task} ({path}) has no axis: name one by --axis {task}=doc.FIELD, or leave it out by --skip {task}. "
             f"Fields to choose from: {_fields(path)}"
         )
-    columns = _Columns(axes)
+    fair = run.fair(task)
+    columns = _Columns(axes, roles_of(task, fair), tuple(map(str, fair.get("classes") or ())))
     lines = _of_filter(path, config)
-    if run.fair(task).get("controlled"):
+    if fair.get("controlled"):
         lines = debiased_lines(path, lines, config)
+    elif fair.get("judge"):
+        lines = judged_lines(path, lines, task, fair)
     for number, line in lines:
         columns.add(path, number, read_sample(f"{path}, line {number}", line, config))
     if not columns.samples:
         raise GroupgapError(f"{path}: an empty run, no answer to judge: run lm_eval again (a --limit of 0?)")
     _check_labels(path, columns)
     columns.settle_labels(path)
-    return _assemble(run, task, columns, reading.positive.get(task, run.fair(task).get("positive")))
+    return _assemble(run, task, columns, reading.positive.get(task, fair.get("positive")))
 
 
 def _of_filter(path: Path, config: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -251,6 +267,7 @@ def _assemble(run: Run, task: str, columns: _Columns, positive: object) -> tuple
         "positive": chosen,
         "limited": run.limited(task),
         "notes": notes,
+        "kept": {role: tuple(columns.kept[row][place] for row in order) for place, role in enumerate(columns.roles)},
     }
     result = []
     path = run.samples[task]
@@ -267,12 +284,16 @@ def _assemble(run: Run, task: str, columns: _Columns, positive: object) -> tuple
 
 
 def _classes(columns: _Columns) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the classes: the choices' texts, or their positions where the choices differ between documents."""
+    """The names of the classes: the choices' texts, or what the task calls them, or their positions, where the choices
+    differ between documents.
+    """
     if len(columns.choices) == 1:
         (texts,) = columns.choices
         if len(set(texts)) == len(texts) and all(text.strip() for text in texts):
             return texts, ()
     size = max(map(len, columns.choices))
+    if {len(texts) for texts in columns.choices} == {len(columns.named_classes)}:
+        return columns.named_classes, ()
     note = "the choices differ between documents: classes are positions, and so are all rates but accuracy"
     return tuple(f"choice {index + 1}" for index in range(size)), (note,)
 

@@ -9,6 +9,7 @@ from ..errors import GroupgapError
 from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
 from .answers import Answers
 from .collection import Collection, Entry
+from .details import Details, blocks_of, details_of, where_measurable
 from .floors import floor_notes, floor_of
 from .pairs import Contender, Pairs, Wish, bands, compare_tables, mode_of
 from .report_blocks import Block
@@ -67,13 +68,15 @@ class SeedResult:
         seed: of the training.
         variant: name of its run.
         judgement: its estimates, with intervals over documents.
-        calibration: of its probabilities.
+        calibration: of its probabilities; ``None`` where answers are judged texts, which have none.
+        details: what it tells beyond groups and gaps.
     """
 
     seed: int | None
     variant: str
     judgement: Judgement
-    calibration: CalibrationReport
+    calibration: CalibrationReport | None
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class Row:
         dates: lm-eval's dates of the runs.
         lm_eval_versions: which versions ran.
         identity: what tells the variant from others.
-        calibration: of the choices' probabilities; ``None`` for several seeds, whose own stand in ``by_seed``.
+        calibration: of the choices' probabilities; ``None`` for several seeds, whose own stand in ``by_seed``, and for
+            judged texts.
         by_seed: each training seed by itself, where there are several.
         discrepancies: where lm-eval's own numbers differ.
         notes: what a reader should know, in words.
@@ -110,6 +114,7 @@ class Row:
         provenance: what each of ``members`` tells of itself: command, hashes, versions, ...
         bands: metric to the letters of its rank bands (rows that the paired test cannot separate share one); empty
             where not all rows of the table were compared.
+        blocks: what its runs tell beyond groups and gaps.
     """
 
     task: str
@@ -139,6 +144,7 @@ class Row:
     trained_parameters: int | None = None
     provenance: tuple[Mapping[str, str], ...] = ()
     bands: Mapping[str, str] = field(default_factory=dict)
+    blocks: tuple[Block, ...] = ()
 
     @property
     def n(self) -> int:
@@ -164,7 +170,7 @@ class Board:
         options: how they were judged.
         notes: what a reader should know, in words.
         pairs: the rows of each table against each other.
-        blocks: tables of other reports, shown with the variants that they are about.
+        blocks: what rows tell beyond groups and gaps, and tables of other reports.
     """
 
     rows: tuple[Row, ...]
@@ -214,7 +220,9 @@ def build_board(
                 contenders[row.task, row.axis, name] = Contender(
                     name, row.base, row.method, tuple(seeds), tuple(one.answers[number] for one in seeds)
                 )
-    board = Board(_ranked(_with_raw(rows)), options, (*notes, *collection.notes))
+    ranked = _ranked(_with_raw(rows))
+    blocks = tuple(dict.fromkeys(block for row in ranked for block in row.blocks))
+    board = Board(ranked, options, (*notes, *collection.notes), blocks=blocks)
     return _compared(board, contenders, progress)
 
 
@@ -243,6 +251,8 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
     results = [_judged(one, of_seed, min_group, options) for one, of_seed in zip(seeds, answers, strict=True)]
     several = len(seeds) > 1
     judgement = pool(answers, [one.judgement for one in results], min_group) if several else results[0].judgement
+    for one in results:
+        judgement = where_measurable(judgement, one.details)
     runs = [one.run for one in seeds]
     versions = dict.fromkeys(str(run.facts["lm_eval_version"]) for run in runs if run.facts.get("lm_eval_version"))
     return Row(
@@ -264,6 +274,7 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
         identity=(entry.run.variant.recipe or "") if several else entry.run.variant.identity,
         calibration=None if several else results[0].calibration,
         by_seed=tuple(results) if several else (),
+        blocks=tuple(blocks_of(name, entry.task, [one.details for one in results])),
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
         notes=first.notes,
         controlled_of=str(raw) if (raw := entry.run.fair(entry.task).get("controlled")) else None,
@@ -275,6 +286,10 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
 
 def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) -> SeedResult:
     judgement = judge(answers.counts(), answers.positive, min_group=min_group, draws=options.draws, seed=options.seed)
+    details = details_of(answers, entry.run.fair(entry.task))
+    if details.translations is not None:
+        judgement = where_measurable(judgement, details)
+        return SeedResult(entry.run.variant.seed, entry.run.name, judgement, None, details)
     calibrated = calibration(
         answers.probabilities,
         answers.labels,
@@ -286,7 +301,7 @@ def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) ->
         draws=min(options.draws, CALIBRATION_DRAWS),
         seed=options.seed,
     )
-    return SeedResult(entry.run.variant.seed, entry.run.name, judgement, calibrated)
+    return SeedResult(entry.run.variant.seed, entry.run.name, judgement, calibrated, details)
 
 
 def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[SeedResult]) -> Iterable[Discrepancy]:

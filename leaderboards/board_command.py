@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             _progress("")
     notes = (*board.notes, *strangers(blocks, [row.variant for row in board.rows]))
-    board = replace(board, blocks=blocks, notes=notes)
+    board = replace(board, blocks=(*board.blocks, *blocks), notes=notes)
     written = write_board(board, folder)
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
