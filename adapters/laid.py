@@ -55,6 +55,26 @@ def lay(base: Any, folder: Path, device: str, *, own_head: bool = True) -> Laid:
     return Laid(model, len(stored), matched, tuple(replaced))
 
 
+def lift(laid: Laid) -> Any:
+    """Take an adapter off again, and give back the base; PEFT's own ``unload`` leaves the adapter's head in it.
+
+    What an adapter changed in the base itself (biases, weights split by PiSSA) is not undone: compare answers.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    kept = {
+        name.removeprefix("base_model.model."): module.original_module
+        for name, module in laid.model.named_modules()
+        if isinstance(module, ModulesToSaveWrapper)
+    }
+    base = laid.model.unload()
+    for name, module in kept.items():
+        base.set_submodule(name, module)
+    for head, weights in laid.replaced:
+        head.load_state_dict(weights)
+    return base
+
+
 def supplied(folder: Path) -> set[str]:
     """Names of the base's tensors in whose place an adapter brings its own."""
     keys = [parse_key(name) for name in read_checkpoint(folder, ADAPTER_WEIGHTS)]

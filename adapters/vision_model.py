@@ -21,7 +21,7 @@ from .check import AdapterCheck, CheckOptions, check_adapter
 from .check_full import check_full
 from .convert import convert_to_transformers_5
 from .data_config import DataConfig, timm_data_config, transformers_data_config
-from .laid import has_body, lay, quiet_transformers, supplied
+from .laid import Laid, has_body, lay, lift, quiet_transformers, supplied
 from .resolve import resolve
 from .tensors import MODEL_WEIGHTS, inside, read_header
 from .vision_base import Kind, VisionBase, find_base
@@ -78,9 +78,7 @@ class VisionModel:
         fresh: names of the head's weights that are in no file of the base.
         device: where torch computes.
         check: what the check of the adapter's files found; None without one.
-        expected: number of tensors in the adapter's file.
-        matched: how many of them are in the model.
-        replaced: see :class:`~groupgap.adapters.laid.Laid`.
+        laid: the adapter on it; None without one.
     """
 
     network: Any
@@ -93,9 +91,7 @@ class VisionModel:
     fresh: tuple[str, ...] = ()
     device: str = "cpu"
     check: AdapterCheck | None = None
-    expected: int = 0
-    matched: int = 0
-    replaced: tuple[tuple[Any, Mapping[str, Any]], ...] = ()
+    laid: Laid | None = None
 
     def logits(self, pixels: Any) -> Any:
         """Class scores, (images, classes), of normalised pixels (images, channels, height, width)."""
@@ -105,7 +101,7 @@ class VisionModel:
     @property
     def adapted(self) -> bool:
         """Whether an adapter lies on it."""
-        return hasattr(self.network, "peft_config")
+        return self.laid is not None
 
     @property
     def random_now(self) -> str:
@@ -141,19 +137,15 @@ class VisionModel:
                 model_type = str(read_model_config(self.base.folder).get("model_type"))
                 folder = convert_to_transformers_5(folder, Path(scratch, "converted"), model_type)
             try:
-                laid = lay(self.network, folder, self.device, own_head=not self.random)
+                self.laid = lay(self.network, folder, self.device, own_head=not self.random)
             except LOADING as error:
                 raise GroupgapError(f"{check.path}: PEFT cannot load it: {_reason(error)}") from error
-        self.network, self.check = laid.model, check
-        self.expected, self.matched, self.replaced = laid.expected, laid.matched, laid.replaced
+        self.network, self.check = self.laid.model, check
 
     def lift(self) -> None:
         """Take the adapter off again: the base's own modules stand where they stood."""
-        if self.adapted:
-            self.network = self.network.unload()
-            for head, weights in self.replaced:
-                head.load_state_dict(weights)
-            self.check, self.expected, self.matched, self.replaced = None, 0, 0, ()
+        if self.laid is not None:
+            self.network, self.check, self.laid = lift(self.laid), None, None
 
 
 def load_vision_model(source: VisionSource) -> VisionModel:

@@ -69,7 +69,9 @@ class TimmEngine:
         """The base with a member's adapter on it."""
         check = check_image_adapter(str(member.folder), self._base, other_base=True)
         model = self._alone(check.heads[-1].labels if check.heads else None)
+        self._model = None  # PEFT changes it in place: it is the base again only when it is lifted
         model.lay(check)
+        self._model = model
         return model
 
     def _alone(self, classes: int | None = None) -> VisionModel:

@@ -62,10 +62,9 @@ def prove(model: VisionModel, level: str = "full", base: NDArray[np.float64] | N
 
 def _adapter(model: VisionModel, own: NDArray[np.float64], level: str) -> dict[str, Any]:
     layers, silent = _silent_layers(model)
-    numbers: dict[str, Any] = {
-        "tensors_matched": model.matched, "tensors_expected": model.expected,
-        "layers": layers, "layers_passed_by": silent,
-    }  # fmt: skip
+    numbers: dict[str, Any] = {"layers": layers, "layers_passed_by": silent}
+    if model.laid is not None:
+        numbers |= {"tensors_matched": model.laid.matched, "tensors_expected": model.laid.expected}
     if model.changes_body:
         with model.without_adapter():
             before, again = answer_probes(model), answer_probes(model)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .vision_zoo import Zoo, make_zoo
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -30,3 +32,10 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from groupgap.adapters.toy_models import make_toy_models
 
     return make_toy_models(tmp_path_factory.mktemp("toy_models"))
+
+
+@pytest.fixture(scope="session")
+def zoo_of_images(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """Tiny image classifiers, adapters of them, and a folder of drawn images."""
+    pytest.importorskip("timm", exc_type=ImportError)
+    return make_zoo(tmp_path_factory.mktemp("vision"))
