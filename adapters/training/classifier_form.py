@@ -29,7 +29,7 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
     refuse_options(recipe, ("field",))
     text = read_text(recipe, base)
     field = str(recipe.form_options.get("field", "text"))
-    classes = _classes(recipe, data)
+    classes = classes_of(recipe, data)
     new_head = _check_head(recipe, text.config, classes)
     rows = _Rows(recipe, data.task, text, field, len(classes))
     train, validation = rows.part(data.train), rows.part(data.validation)
@@ -44,13 +44,18 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
         new_head=True,
         document_ids=data.train.ids,
         engine="classifier",
+        classes=classes,
         notes=(*rows.notes(), *(() if new_head else ("the training starts from the base's own head",))),
         metrics=accuracy,
     )
 
 
-def _classes(recipe: Recipe, data: TaskData) -> tuple[str, ...]:
-    """The task's choices: the same for every document, since a head has one row for each."""
+def classes_of(recipe: Recipe, data: TaskData) -> tuple[str, ...]:
+    """The task's choices: the same for every document, since a head has one row for each.
+
+    Raises:
+        GroupgapError: a task of another kind, or choices that differ.
+    """
     where = f"{recipe.path}: task {data.name}"
     if data.task.config.output_type != "multiple_choice":
         kind = data.task.config.output_type
@@ -119,14 +124,26 @@ class _Rows:
             tokens = tokenizer(text, truncation=True, max_length=self._text.window)["input_ids"]
         if not tokens:
             raise GroupgapError(f"{where} has a text without a token")
-        return {"input_ids": tokens, "labels": self._class(document, where)}
+        return {"input_ids": tokens, "labels": class_of(self._task, document, self._classes, where)}
 
-    def _class(self, document: Mapping[str, Any], where: str) -> int:
-        target = self._task.doc_to_target(document)
-        place = target if isinstance(target, int) else list(self._task.doc_to_choice(document)).index(target)
-        if not 0 <= place < self._classes:
-            raise GroupgapError(f"{where} has the class {place}, and the head {self._classes} labels (from 0)")
-        return place
+
+def class_of(task: Any, document: Mapping[str, Any], classes: int, where: str) -> int:
+    """The index of a document's class.
+
+    Args:
+        task: says the target.
+        document: whose.
+        classes: how many the head has.
+        where: names recipe, task and row, for the message.
+
+    Raises:
+        GroupgapError: an index that the head does not have.
+    """
+    target = task.doc_to_target(document)
+    place = target if isinstance(target, int) else list(task.doc_to_choice(document)).index(target)
+    if not 0 <= place < classes:
+        raise GroupgapError(f"{where} has the class {place}, and the head {classes} labels (from 0)")
+    return place
 
 
 def accuracy(prediction: Any) -> dict[str, float]:

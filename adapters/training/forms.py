@@ -84,12 +84,14 @@ class Prepared:
         collate: rows to a batch of tensors that the model's ``forward`` takes, ``labels`` among them.
         save_beside: writes what a full checkpoint needs beside its weights (tokenizer, image processor) into a folder.
         task_type: PEFT's name of the task: ``CAUSAL_LM``, ``SEQ_CLS`` or None.
-        head: last names of the modules that ``method: head`` trains, e.g. ``("score",)``.
-        new_head: whether the head is new, so that every adapter trains and stores it whole.
+        head: last names of a new head's modules, e.g. ``("score",)``; empty where the head is the base's own.
+        new_head: whether every adapter trains the head and stores it whole, and ``method: head`` stores it alone.
         document_ids: the documents that were trained on, in the data's order; what membership means.
         engine: the roster's engine for what was trained: ``vllm``, ``classifier``, ``timm``.
+        classes: the task's choices in the order of the head's rows, which the roster tells the engine.
         notes: what a reader should know, e.g. how many texts were cut; no text of a row.
         metrics: transformers' ``compute_metrics`` for the validation rows; None for the loss alone.
+        begin_epoch: told the training's seed and the epoch (from 0) before its rows are asked for; for augmentation.
     """
 
     load: Callable[[], Any]
@@ -102,8 +104,10 @@ class Prepared:
     new_head: bool
     document_ids: tuple[str, ...]
     engine: str = "vllm"
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     metrics: Callable[[Any], dict[str, float]] | None = field(default=None, compare=False)
+    begin_epoch: Callable[[int, int], None] | None = field(default=None, compare=False)
 
 
 def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:

@@ -45,7 +45,7 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
         collate=text.collate,
         save_beside=text.save,
         task_type="CAUSAL_LM",
-        head=("lm_head",),
+        head=(),
         new_head=False,
         document_ids=data.train.ids,
         notes=(f"{len(data.train.ids)} texts in {len(train.ids)} blocks of {text.window} tokens",),

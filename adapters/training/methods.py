@@ -35,12 +35,17 @@ def apply_method(model: Any, recipe: Recipe, method: Method, prepared: Prepared,
     """
     if method.method == "full":
         return model.requires_grad_(True)
-    if method.method == "head":
-        return _head_alone(model, prepared)
+    if method.method == "head" and not prepared.new_head:
+        return _output_layer_alone(model)
     import peft
 
     config = _config(recipe, method, prepared)
-    if not config.is_prompt_learning and prepared.new_head:
+    if config.is_prompt_learning and prepared.new_head:
+        raise GroupgapError(
+            f"{recipe.path}: methods.{method.name}: {method.method} learns inputs, and what it stores of a new head no "
+            "engine here reads: leave it out of this form"
+        )
+    if prepared.new_head and prepared.task_type != "SEQ_CLS":  # there PEFT names the heads itself
         config.modules_to_save = sorted({*(config.modules_to_save or ()), *prepared.head})
     config.base_model_name_or_path = base
     try:
@@ -69,29 +74,27 @@ def _refuse_zero_rows(learner: Any, where: str, base: str) -> None:
             )
 
 
-def _head_alone(model: Any, prepared: Prepared) -> Any:
-    """Everything frozen but the head; a language model's head that shares the embeddings' weights gets its own."""
+def _output_layer_alone(model: Any) -> Any:
+    """Everything frozen but a language model's output layer; one that shares the embeddings' weights gets its own."""
     import torch
 
     model.requires_grad_(False)
-    if prepared.task_type == "CAUSAL_LM":
-        head = model.get_output_embeddings()
-        if head.weight is model.get_input_embeddings().weight:
-            head.weight = torch.nn.Parameter(head.weight.detach().clone())
-            model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
-        head.requires_grad_(True)
-        return model
-    for name, module in model.named_modules():
-        if name.rpartition(".")[2] in prepared.head:
-            module.requires_grad_(True)
+    head = model.get_output_embeddings()
+    if head.weight is model.get_input_embeddings().weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
+    head.requires_grad_(True)
     return model
 
 
 def _config(recipe: Recipe, method: Method, prepared: Prepared) -> Any:
-    from peft import PeftType
+    from peft import LoraConfig, PeftType
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+    from peft.utils.constants import DUMMY_TARGET_MODULES
 
     where = f"{recipe.path}: methods.{method.name}"
+    if method.method == "head":  # PEFT takes no rank 0: its own mark for "no module at all", and the head beside it
+        return LoraConfig(r=1, target_modules=DUMMY_TARGET_MODULES, task_type=prepared.task_type)
     kind = PeftType("LORA" if method.method in _VARIANTS_OF_LORA else method.method.upper())
     config_class = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
     known = {item.name for item in fields(config_class) if item.init} - _OURS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .forms import Part
@@ -30,14 +30,23 @@ def order_hash(ids: Iterable[str]) -> str:
 
 
 class SeededOrder:
-    """A sampler (torch's protocol: iteration and length) that draws each epoch's order by :func:`order_of`."""
+    """A sampler (torch's protocol: iteration and length) that draws each epoch's order by :func:`order_of`.
 
-    def __init__(self, ids: Sequence[str], seed: int) -> None:
-        self._ids, self._seed, self._epoch = ids, seed, 0
+    Args:
+        ids: of the rows.
+        seed: of the training.
+        begin_epoch: told seed and epoch before the rows of an epoch are drawn.
+    """
+
+    def __init__(self, ids: Sequence[str], seed: int, begin_epoch: Callable[[int, int], None] | None = None) -> None:
+        self._ids, self._seed, self._begin = ids, seed, begin_epoch
+        self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """The Trainer says which epoch begins (from 0), after a resumption too."""
         self._epoch = epoch
+        if self._begin:
+            self._begin(self._seed, epoch)
 
     def __len__(self) -> int:
         """Rows in an epoch."""

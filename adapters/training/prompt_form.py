@@ -42,7 +42,7 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
         collate=text.collate,
         save_beside=text.save,
         task_type="CAUSAL_LM",
-        head=("lm_head",),
+        head=(),
         new_head=False,
         document_ids=data.train.ids,
         notes=rows.notes(),

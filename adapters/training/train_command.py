@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if args.roster:
         from .trained_roster import write_roster
 
-        names, engine = [job.name for job in jobs], jobs[0].prepared.engine
-        _say(f"roster: {write_roster(recipe, args.output, names, base.path, engine)}")
+        names = [job.name for job in jobs]
+        _say(f"roster: {write_roster(recipe, args.output, names, base.path, jobs[0].prepared)}")
     return 0
 
 

@@ -10,13 +10,14 @@ import yaml
 
 from ..check import CheckOptions, check_adapter
 from ..peft_config import CONFIG
+from .forms import Prepared
 from .recipe import Recipe
 from .record import Training, read_training
 
 ROSTER = "roster.yaml"
 
 
-def write_roster(recipe: Recipe, out: Path, names: Sequence[str], base: Path, engine: str) -> Path:
+def write_roster(recipe: Recipe, out: Path, names: Sequence[str], base: Path, prepared: Prepared) -> Path:
     """Write ``roster.yaml`` for ``groupgap run``: one variant for the base and for each training.
 
     Args:
@@ -24,13 +25,15 @@ def write_roster(recipe: Recipe, out: Path, names: Sequence[str], base: Path, en
         out: the folder of the trainings, where the roster goes.
         names: of the trainings' folders.
         base: folder of the base, to see which adapters are served as they are, and which merged.
-        engine: the form's engine.
+        prepared: the form's work, for its engine and classes.
     """
     tasks = [task.model_dump(exclude_defaults=True) for task in recipe.roster.tasks]
     own = {"task": recipe.task, "options": dict(recipe.task_options)}
     said = recipe.roster.defaults.model_dump(exclude_unset=True)
-    engine = said.get("engine", engine)
+    engine = said.get("engine", prepared.engine)
     defaults = {"base": recipe.base, "engine": engine, **said}
+    if prepared.classes:
+        defaults.setdefault("labels", {name.strip(): place for place, name in enumerate(prepared.classes)})
     variants = [{"name": "base", "method": "base"}] if engine == "vllm" else []
     variants += [_variant(out, name, base, engine) for name in names]
     roster = {"tasks": tasks or [own], "defaults": defaults, "variants": variants}

@@ -102,7 +102,7 @@ class SeededTrainer(Trainer):
     def __init__(self, model: Any, args: Any, prepared: Prepared, journal: Journal) -> None:
         from transformers import PrinterCallback
 
-        self._cache = getattr(model.config, "use_cache", None)
+        self._cache = getattr(getattr(model, "config", None), "use_cache", None)
         self._prepared, self.journal = prepared, journal
         super().__init__(
             model=model,
@@ -119,7 +119,7 @@ class SeededTrainer(Trainer):
         return {**self._prepared.collate([row for _, row in rows]), "places": [place for place, _ in rows]}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SeededOrder(self._prepared.train.ids, self.args.seed)
+        return SeededOrder(self._prepared.train.ids, self.args.seed, self._prepared.begin_epoch)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """The Trainer's own step; what went in is noted."""
