@@ -20,6 +20,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "board": ("leaderboards.board_command", "build a fairness leaderboard from lm-eval output folders"),
     "compare": ("leaderboards.compare_command", "test the difference between runs on the same documents"),
     "card": ("leaderboards.card_command", "write a row of a board as the section of a model card"),
+    "token-bias": (
+        "leaderboards.token_bias_command",
+        "how much of the answers is the symbol or its place, not the meaning?",
+    ),
     "threshold": ("leaderboards.threshold_command", "how much of a gap could a decision threshold remove?"),
     "check": ("adapters.check_command", "is an adapter what it says, does it fit its base, can it be served?"),
     "train": ("adapters.training.train_command", "train every method of a recipe on the same rows, in the same order"),
