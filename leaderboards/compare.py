@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import GroupgapError
-from ..metrics import benjamini_hochberg, count_pair
+from ..metrics import Comparison, JointCounts, benjamini_hochberg, count_pair
 from ..metrics import compare as compare_counts
-from .answers import Answers
+from .answers import Answers, IntArray
 from .board import Options
 from .collection import Collection
 from .compare_seeds import MethodPair, common_axes, compare_methods, seed_notes
+from .compare_texts import measurable_notes, with_stereotypes
 from .compared import Compared
 from .floors import floor_notes, floor_of
 from .methods import Method, Shared, methods_of, pairs, shared_seeds
@@ -122,10 +123,11 @@ def _compare_axis(shared: Shared, a: Answers, b: Answers, min_group: int, wish: 
         notes.append(f"not paired: {why}; smaller differences go unseen, and gaps have an interval but no test")
         comparison = compare_unpaired(a, b, min_group=min_group, draws=draws, seed=seed)
     else:
-        joint = count_pair(
-            a.labels[rows_a], (a.predictions[rows_a], b.predictions[rows_b]), a.membership[rows_a], a.groups, a.classes
-        )
+        joint = _joint(a, b, rows_a, rows_b)
         comparison = compare_counts(joint, a.positive, min_group=min_group, draws=draws, seed=seed)
+        notes += _cluster_notes(comparison)
+        comparison = with_stereotypes(comparison, (one, other), (a, b), (rows_a, rows_b))
+    notes += [note for entry, answers in ((one, a), (other, b)) for note in measurable_notes(entry, answers)]
     only_a, only_b = a.n - len(rows_a), b.n - len(rows_b)
     if (only_a or only_b) and not why:
         notes.append(f"{only_a:,} documents of {a.run} and {only_b:,} of {b.run} have no counterpart and were not used")
@@ -144,6 +146,18 @@ def _compare_axis(shared: Shared, a: Answers, b: Answers, min_group: int, wish: 
         seeds_only_a=shared.only_a,
         seeds_only_b=shared.only_b,
     )
+
+
+def _joint(a: Answers, b: Answers, rows_a: IntArray, rows_b: IntArray) -> JointCounts:
+    """Both runs' answers to the same documents; those that the task calls one unit are one cluster."""
+    clusters = None if a.clusters is None else a.clusters[rows_a]
+    both = a.predictions[rows_a], b.predictions[rows_b]
+    return count_pair(a.labels[rows_a], both, a.membership[rows_a], a.groups, a.classes, clusters)
+
+
+def _cluster_notes(comparison: Comparison) -> Iterator[str]:
+    if comparison.clusters is not None:
+        yield f"{comparison.clusters:,} clusters of documents (sentence pairs, occupations) are drawn and swapped whole"
 
 
 def _one_family(found: Sequence[Compared]) -> tuple[Compared, ...]:

@@ -77,7 +77,8 @@ def compare_methods(
     first, labels = joined.answers, joined.answers.labels[joined.rows]
     membership, names = first.membership[joined.rows], (first.groups, first.classes)
     of_a, of_b = ([count(labels, one, membership, *names) for one in method] for method in joined.predictions)
-    stacked = stack_seeds(labels, joined.predictions, membership, *names)
+    clusters = None if first.clusters is None else first.clusters[joined.rows]
+    stacked = stack_seeds(labels, joined.predictions, membership, *names, clusters)
     asked = {
         "trainings": compare_trainings(of_a, of_b, first.positive, min_group=pair.min_group),
         "weights": compare_weights(

@@ -26,6 +26,9 @@ LEVEL = 0.05
 MOST_BANDS = 400  # letters of a table beyond which they would say nothing
 BANDED = ("accuracy", "worst_group", "dpd", "eod")
 ASKED_OTHERWISE = "they were asked other documents, prompts or choices, or judged with other smallest groups"
+CLUSTERED = (
+    "their documents come in clusters (sentence pairs, occupations): groupgap compare draws and swaps these whole"
+)
 NO_COMMON_SEED = "they have no training seed in common"
 
 
@@ -189,6 +192,8 @@ def _wished(contenders: Sequence[Contender], mode: str) -> Iterable[tuple[int, i
 
 def _sides(table: _Table, a: int, b: int) -> tuple[_Side, _Side] | str:
     """The seeds on which two rows are compared, as ``groupgap compare`` chooses them, or why they are not."""
+    if any(answers.clusters is not None for row in (a, b) for answers in table.contenders[row].answers):
+        return CLUSTERED
     seeds = [[entry.run.variant.seed for entry in table.contenders[row].entries] for row in (a, b)]
     alone = [len(one) == 1 for one in seeds]
     if all(alone):

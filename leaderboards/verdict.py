@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..metrics import Difference
 
 OVERALL = ("accuracy", "selection_rate", "tpr", "fpr")
+# neither of two is better for being higher
+HIGHER_ONLY = (*OVERALL, "pro_stereotype_ratio", "anti_stereotype_ratio", "stereotype_difference")
 # What is asked of two methods that were trained with several seeds; the two answers may well differ.
 QUESTIONS = {
     "trainings": "would other trainings of the two methods (other seeds) differ, on these documents?",
@@ -74,6 +76,6 @@ def _direction(one: Difference) -> str:
     lower = "B" if higher == "A" else "A"
     if one.metric in ("accuracy", "worst_group"):
         return f"{higher} is better"
-    if one.metric in OVERALL:
+    if one.metric in HIGHER_ONLY:
         return f"{higher} is higher"
     return f"{lower} is better (the smaller gap)"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from .arguments import check_confidence
 from .estimate import Estimate
@@ -70,10 +69,10 @@ def _design_effect(sums: IntArray, sizes: IntArray, share: float) -> float:
 def cluster_mean(
     values: npt.ArrayLike, clusters: npt.ArrayLike, empty: str, confidence: float = 0.95
 ) -> tuple[Estimate, float | None]:
-    """A mean of -1, 0 and 1 over rows that come in clusters, and the exact p-value of its being 0.
+    """A mean of whole numbers over rows that come in clusters, and the exact p-value of its being 0.
 
     Args:
-        values: (n,) of -1, 0, 1.
+        values: (n,) whole numbers: -1, 0 and 1, or differences of such.
         clusters: (n,) name or number of each row's cluster.
         empty: the reason where there are no rows.
         confidence: of the interval.
@@ -96,11 +95,13 @@ def cluster_mean(
     sums, sizes = _by_cluster(numbers, clusters)
     ones = np.ones(len(sizes), dtype=np.int64)
     p_value = swap_p_value(sums, ones)
-    value, stderr, low, high = cluster_difference(sums, sizes, ones, confidence)
-    found = Estimate(value, len(numbers), None, stderr, low, high, f"t over {len(sizes):,} clusters")
+    value, stderr, *_ = cluster_difference(sums, sizes, ones, confidence)
+    end = float(max(1, np.abs(numbers).max()))
+    half = float(stats.t.isf((1 - confidence) / 2, len(sizes) - 1)) * stderr if len(sizes) > 1 else 2 * end
+    low, high = max(-end, value - half), min(end, value + half)
     if p_value >= 1 - confidence:
-        found = replace(found, low=min(low, 0.0), high=max(high, 0.0))
-    return found, p_value
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Estimate(value, len(numbers), None, stderr, low, high, f"t over {len(sizes):,} clusters"), p_value
 
 
 def _by_cluster(values: IntArray, clusters: npt.ArrayLike) -> tuple[IntArray, IntArray]:

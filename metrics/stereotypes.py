@@ -10,14 +10,16 @@ import numpy.typing as npt
 
 from .clusters import cluster_mean, cluster_share
 from .estimate import Estimate
+from .paired import MINIMAL_DETECTABLE, Difference
 from .pronouns import CLASSES, FEMALE, MALE, UNKNOWN
 
-__all__ = ["NULL", "StereotypeReport", "ratio_names", "stereotype_report"]
+__all__ = ["NULL", "StereotypeReport", "compare_stereotypes", "ratio_names", "stereotype_report"]
 
 NULL = (
     "which occupation of a pair is called male has nothing to do with its stereotype: swapping the answers to the two "
     "lines of a pair changes nothing; the pro- and the anti-stereotypical ratio are equal"
 )
+NULL_OF_TWO = "swapping the answers of A and B to a whole pair changes nothing: the {metric} is equal in both"
 EMPTY = "no line of a predisposed occupation"
 
 
@@ -81,14 +83,10 @@ def stereotype_report(
         for group, rows in of_group
         for name in CLASSES
     ]
-    expected = np.full(len(said), "", dtype=object)
-    for group, rows in of_group:
-        if group in (MALE, FEMALE):
-            expected[rows] = group
+    expected = _expected(members, groups)
     counted = expected != ""
     said, expected, pairs = said[counted], expected[counted], pairs[counted]
-    gendered = (said == MALE) | (said == FEMALE)
-    pro, anti = gendered & (said == expected), gendered & (said != expected)
+    pro, anti = _sides(said, expected)
     shares = {
         "pro": pro,
         "anti": anti,
@@ -99,4 +97,86 @@ def stereotype_report(
     difference, p_value = cluster_mean(pro.astype(np.int64) - anti.astype(np.int64), pairs, EMPTY, confidence)
     return StereotypeReport(
         dict(zip(ratio_names(groups), ratios, strict=True)), **found, difference=difference, p_value=p_value
+    )
+
+
+def _expected(members: npt.NDArray[np.bool_], groups: Sequence[str]) -> npt.NDArray[np.object_]:
+    """(n,) the gender that the stereotype expects, empty for lines of neither side."""
+    expected = np.full(len(members), "", dtype=object)
+    for place, group in enumerate(groups):
+        if group in (MALE, FEMALE):
+            expected[members[:, place]] = group
+    return expected
+
+
+def _sides(
+    said: npt.NDArray[np.object_], expected: npt.NDArray[np.object_]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """(n,) whether a line follows the stereotype, and whether it goes against it."""
+    gendered = ((said == MALE) | (said == FEMALE)) & (expected != "")
+    return gendered & (said == expected), gendered & (said != expected)
+
+
+def compare_stereotypes(
+    genders: tuple[Sequence[str], Sequence[str]],
+    membership: npt.ArrayLike,
+    groups: Sequence[str],
+    clusters: Sequence[str],
+    confidence: float = 0.95,
+) -> tuple[Difference, ...]:
+    """The stereotype ratios of two systems on the same lines, A minus B; whole pairs are swapped.
+
+    Args:
+        genders: (n,) of A and (n,) of B.
+        membership: as for :func:`stereotype_report`.
+        groups: as for ``stereotype_report``.
+        clusters: as for ``stereotype_report``.
+        confidence: of the intervals.
+
+    Returns:
+        Of the pro- and the anti-stereotypical ratio and of their difference.
+
+    Example:
+        >>> said = ["male", "female", "male", "male"] * 10, ["male", "male", "female", "male"] * 10
+        >>> members, pairs = [[True, False], [False, True]] * 20, [f"pair {line // 2}" for line in range(40)]
+        >>> [(one.metric, one.value) for one in compare_stereotypes(said, members, ["male", "female"], pairs)][2]
+        ('stereotype_difference', 1.0)
+    """
+    pairs = np.asarray(clusters, dtype=object)
+    members = np.asarray(membership, dtype=np.bool_).reshape(len(pairs), len(groups))
+    expected = _expected(members, groups)
+    counted = expected != ""
+    sides = [_sides(np.asarray(one, dtype=object), expected) for one in genders]
+    values = [
+        {"pro_stereotype_ratio": pro, "anti_stereotype_ratio": anti, "stereotype_difference": pro.astype(int) - anti}
+        for pro, anti in sides
+    ]
+    found = []
+    for metric in values[0]:
+        a, b = (one[metric].astype(np.int64)[counted] for one in values)
+        difference, p_value = cluster_mean(a - b, pairs[counted], EMPTY, confidence)
+        of_each = [cluster_mean(one, pairs[counted], EMPTY, confidence)[0] for one in (a, b)]
+        found.append(_difference(metric, of_each[0], of_each[1], difference, p_value))
+    return tuple(found)
+
+
+def _difference(metric: str, a: Estimate, b: Estimate, found: Estimate, p_value: float | None) -> Difference:
+    if found.value is None or found.stderr is None:
+        return Difference(metric, None, None, a, b, None, found.n, found.reason)
+    return Difference(
+        metric=metric,
+        group=None,
+        class_name=None,
+        a=a,
+        b=b,
+        value=found.value,
+        n=found.n,
+        stderr=found.stderr,
+        low=found.low,
+        high=found.high,
+        interval=found.interval,
+        p_value=p_value,
+        test="exact swap test of whole pairs",
+        null=NULL_OF_TWO.format(metric=metric.replace("_", " ")),
+        minimal_detectable=MINIMAL_DETECTABLE * found.stderr,
     )

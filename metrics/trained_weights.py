@@ -57,6 +57,7 @@ def stack_seeds(
     membership: npt.ArrayLike,
     groups: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
+    clusters: npt.ArrayLike | None = None,
 ) -> JointCounts:
     """Count the answers of two methods' seeds, each sample with all its answers as one cluster.
 
@@ -66,6 +67,7 @@ def stack_seeds(
         membership: as for :func:`groupgap.metrics.count`, n rows.
         groups: as for ``count``.
         classes: as for ``count``.
+        clusters: (n,) samples that are one unit themselves (a sentence pair): one cluster with all their answers.
 
     Raises:
         GroupgapError: for other shapes, and as for ``count``.
@@ -86,7 +88,8 @@ def stack_seeds(
     seeds = len(answers[0])
     stacked = np.concatenate([members] * seeds)
     both = (answers[0].ravel(), answers[1].ravel())
-    return count_pair(np.tile(label, seeds), both, stacked, groups, classes, np.tile(np.arange(len(label)), seeds))
+    units = np.arange(len(label)) if clusters is None else np.asarray(clusters)
+    return count_pair(np.tile(label, seeds), both, stacked, groups, classes, np.tile(units, seeds))
 
 
 def compare_weights(
@@ -126,7 +129,7 @@ def compare_weights(
         (200, 0.202, True)
     """
     check_draws(draws), check_seed(seed), check_confidence(confidence), check_min_group(min_group)
-    if joint.clusters is None or seeds < 1 or (joint.clusters.kinds.sum(axis=1) != seeds).any():
+    if joint.clusters is None or seeds < 1 or (joint.clusters.kinds.sum(axis=1) % seeds).any():
         raise GroupgapError(f"Expected {seeds} answers of every sample: count them with stack_seeds()")
     plans = tuple(plan_gaps(one, positive, min_group) for one in (joint.a, joint.b))
     a, b = (SeedPlan(plan.counts, plan.classes, plan.min_group, seeds) for plan in plans)

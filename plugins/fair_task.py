@@ -248,7 +248,7 @@ class FairTask(ConfigurableTask):
         return {name: not name.endswith(LOWER_IS_BETTER) for name in ("acc", *self._rows())}
 
     def _value(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
-        return lambda codes: _plain(pick(self.judgements(codes)[axis]))
+        return lambda codes: plain_value(pick(self.judgements(codes)[axis]))
 
     def _stderr(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
         def stderr(codes: list[int]) -> float | str:
@@ -280,12 +280,12 @@ def _accuracy_of(group: str) -> Pick:
 
 def _group_rates(judgement: Judgement) -> dict[str, dict[str, float | int | str]]:
     return {
-        group: {"n": rates.n, **{rate: _plain(getattr(rates, rate)) for rate in RATES}}
+        group: {"n": rates.n, **{rate: plain_value(getattr(rates, rate)) for rate in RATES}}
         for group, rates in judgement.groups.items()
     }
 
 
-def _plain(estimate: Estimate) -> float | str:
+def plain_value(estimate: Estimate) -> float | str:
     """A number, or the words that say why there is none (lm-eval's table takes both, and crashes on ``None``)."""
     return f"undefined ({estimate.reason})" if estimate.value is None else float(estimate.value)
 

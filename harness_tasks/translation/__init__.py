@@ -1,0 +1,1 @@
+"""Sentences of the user's own, to be translated from a language without gender."""

@@ -1,0 +1,1 @@
+"""Winogender: which pronoun does a model choose for sixty occupations?"""
