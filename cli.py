@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "threshold": ("leaderboards.threshold_command", "how much of a gap could a decision threshold remove?"),
     "check": ("adapters.check_command", "is an adapter what it says, does it fit its base, can it be served?"),
     "train": ("adapters.training.train_command", "train every method of a recipe on the same rows, in the same order"),
+    "attack": ("leaderboards.attack_command", "whose training rows does a model give away? membership inference"),
     "doctor": ("plugins.doctor", "say what is installed, what is missing, and the command that mends it"),
 }
 

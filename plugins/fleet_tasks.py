@@ -83,6 +83,18 @@ def _manager(name: str, options: Mapping[str, Any]) -> Any:
     return manager
 
 
+def load_task(name: str, options: Mapping[str, Any]) -> Any:
+    """One task, as lm-eval loads it with these options.
+
+    Raises:
+        GroupgapError: an unknown task, or a group of several.
+    """
+    tasks = _load(name, options)
+    if len(tasks) != 1:
+        raise GroupgapError(f"{name} is a group of {len(tasks)} tasks: name one of them")
+    return next(iter(tasks.values()))
+
+
 def _load(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_manager(name, options).load([name])["tasks"])
 

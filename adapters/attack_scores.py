@@ -1,0 +1,236 @@
+"""``scores.parquet``: what a membership attack needs of a target, its shadows and the audited examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import GroupgapError
+
+FILE = "scores.parquet"
+FACTS = b"groupgap.attack"
+COLUMNS = {
+    "target": "text: the variant that is attacked",
+    "example": "text: the audited row's id, once for each target",
+    "member": "bool: whether the target was trained on it",
+    "statistic": "number, or a list with one for each augmentation: log p_y - log(1 - p_y) of the true class",
+    "shadows": "list with an entry for each shadow, each like statistic; may be empty",
+    "inside": "list of bool, one for each shadow: whether it was trained on the example",
+    "groups": "list of text, axis=group; may be empty",
+}
+OPTIONAL = ("shadows", "inside", "groups")
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class AuditScores:
+    """The scores of one target's audit.
+
+    Attributes:
+        target: the variant's name.
+        examples: (n,) row ids.
+        member: (n,) bool.
+        statistic: (n, K), K augmentations.
+        shadows: (S, n, K).
+        inside: (S, n) bool.
+        groups: axis to the group names of each example.
+        facts: what is known of the target and of how its shadows were made, for the report.
+    """
+
+    target: str
+    examples: tuple[str, ...]
+    member: BoolArray
+    statistic: FloatArray
+    shadows: FloatArray
+    inside: BoolArray
+    groups: Mapping[str, tuple[tuple[str, ...], ...]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that do not fit, and an example that stands there twice."""
+        n = len(self.examples)
+        augmentations = self.statistic.shape[1:]
+        shapes = (self.member.shape, self.statistic.shape[:1], self.shadows.shape[1:], self.inside.shape[1:])
+        if shapes != ((n,), (n,), (n, *augmentations), (n,)) or len(self.shadows) != len(self.inside):
+            raise GroupgapError(f"target {self.target!r:.80}: members, scores and shadows of {n:,} examples do not fit")
+        if len(set(self.examples)) < n:
+            raise GroupgapError(f"target {self.target!r:.80}: an example stands there twice")
+        for name, array in (("statistic", self.statistic), ("shadows", self.shadows)):
+            if not np.isfinite(array).all():
+                count = int((~np.isfinite(array)).sum())
+                raise GroupgapError(f"target {self.target!r:.80}: {count:,} numbers of {name} are not finite")
+
+    def membership(self, axis: str) -> tuple[BoolArray, tuple[str, ...]]:
+        """(n, G) bool and the G names of an axis, sorted; groups may overlap."""
+        names = tuple(sorted({name for of_row in self.groups[axis] for name in of_row}))
+        place = {name: column for column, name in enumerate(names)}
+        matrix = np.zeros((len(self.examples), len(names)), dtype=np.bool_)
+        for row, of_row in enumerate(self.groups[axis]):
+            matrix[row, [place[name] for name in of_row]] = True
+        return matrix, names
+
+
+def write_scores(path: Path, audits: Iterable[AuditScores]) -> None:
+    """Write ``scores.parquet`` (:data:`COLUMNS`); what is known of the targets goes into the file's metadata."""
+    found = list(audits)
+    tables = [_table(audit) for audit in found]
+    facts = json.dumps({audit.target: dict(audit.facts) for audit in found}, default=str)
+    table = pa.concat_tables(tables)
+    pq.write_table(table.replace_schema_metadata({FACTS: facts.encode()}), path)
+
+
+def _table(audit: AuditScores) -> pa.Table:
+    single = audit.statistic.shape[1] == 1
+    statistic = audit.statistic[:, 0] if single else list(audit.statistic)
+    shadows = audit.shadows[:, :, 0].T if single else audit.shadows.transpose(1, 0, 2)
+    groups = [
+        [f"{axis}={name}" for axis, rows in audit.groups.items() for name in rows[row]]
+        for row in range(len(audit.examples))
+    ]
+    number = pa.float64()
+    return pa.table(
+        {
+            "target": pa.array([audit.target] * len(audit.examples), pa.string()),
+            "example": pa.array(audit.examples, pa.string()),
+            "member": pa.array(audit.member),
+            "statistic": pa.array(statistic, number if single else pa.list_(number)),
+            "shadows": pa.array(shadows.tolist(), pa.list_(number if single else pa.list_(number))),
+            "inside": pa.array(audit.inside.T.tolist(), pa.list_(pa.bool_())),
+            "groups": pa.array(groups, pa.list_(pa.string())),
+        }
+    )
+
+
+def read_scores(path: Path) -> tuple[AuditScores, ...]:
+    """Read a scores file, one audit for each target, in the file's order.
+
+    Raises:
+        GroupgapError: no parquet file, columns missing or of another kind, shadows of different numbers, examples
+            that stand there twice.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise GroupgapError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]:.200})") from error
+    missing = [name for name in COLUMNS if name not in table.column_names and name not in OPTIONAL]
+    if missing:
+        raise GroupgapError(f"{path}: no column {missing[0]!r} ({COLUMNS[missing[0]]}); needed: {', '.join(COLUMNS)}")
+    facts = _facts(table.schema.metadata or {})
+    targets = _texts(path, table, "target")
+    audits = []
+    for target in dict.fromkeys(targets):
+        rows = np.flatnonzero(np.array([name == target for name in targets]))
+        audits.append(_audit(path, target, table.take(pa.array(rows)), facts.get(target, {})))
+    if not audits:
+        raise GroupgapError(f"{path}: holds no rows")
+    return tuple(audits)
+
+
+def _facts(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
+    try:
+        told = json.loads(metadata.get(FACTS, b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(told, dict):
+        return {}
+    return {str(name): value for name, value in told.items() if isinstance(value, dict)}
+
+
+def _audit(path: Path, target: str, table: pa.Table, facts: Mapping[str, Any]) -> AuditScores:
+    examples = tuple(_texts(path, table, "example"))
+    n = len(examples)
+    statistic = _numbers(path, table, "statistic", depth=1)
+    statistic = statistic[:, None] if statistic.ndim == 1 else statistic
+    shadows, inside = np.empty((0, n, statistic.shape[1])), np.empty((0, n), dtype=np.bool_)
+    if "shadows" in table.column_names:
+        found = _numbers(path, table, "shadows", depth=2)
+        found = found[:, :, None] if found.ndim == 2 else found
+        if found.shape[1]:
+            if "inside" not in table.column_names:
+                raise GroupgapError(f"{path}: no column 'inside' ({COLUMNS['inside']}): shadows need it")
+            shadows, inside = found.transpose(1, 0, 2), _bools(path, table, "inside").T
+    member = _bools(path, table, "member")
+    return AuditScores(target, examples, member, statistic, shadows, inside, _groups(path, table, n), facts)
+
+
+def _texts(path: Path, table: pa.Table, name: str) -> list[str]:
+    column = table.column(name)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)) or column.null_count:
+        raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}, without gaps; got {column.type}")
+    return [str(value) for value in column.to_pylist()]
+
+
+def _numbers(path: Path, table: pa.Table, name: str, depth: int) -> FloatArray:
+    """(n,), or (n, ...) for lists of the same lengths in each row."""
+    values = table.column(name).combine_chunks()
+    shape = [len(values)]
+    while pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        lengths = np.unique(np.diff(values.offsets.to_numpy()))
+        if len(lengths) > 1:
+            raise GroupgapError(
+                f"{path}: column {name!r}: lists of {lengths.min()} to {lengths.max()} entries; expected one length"
+            )
+        shape.append(int(lengths[0]) if len(lengths) else 0)
+        values = values.flatten()
+    if (
+        len(shape) - 1 > depth
+        or values.null_count
+        or not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type) or pa.types.is_null(values.type))
+    ):
+        raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}; got {table.column(name).type}")
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(shape)
+
+
+def _bools(path: Path, table: pa.Table, name: str) -> BoolArray:
+    values = table.column(name).combine_chunks()
+    shape: tuple[int, ...] = (len(values),)
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        values = values.flatten()
+        shape = (*shape, -1)
+    if not pa.types.is_boolean(values.type) or values.null_count or (shape[0] and len(values) % shape[0]):
+        raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}; got {table.column(name).type}")
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.bool_).reshape(shape)
+
+
+def _groups(path: Path, table: pa.Table, n: int) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Axis to each row's groups; a name without ``=`` belongs to the axis ``group``."""
+    if "groups" not in table.column_names:
+        return {}
+    listed = table.column("groups").to_pylist()
+    if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in listed):
+        raise GroupgapError(f"{path}: column 'groups': expected {COLUMNS['groups']}; got {table.column('groups').type}")
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for row, names in enumerate(listed):
+        for axis, name in map(_split, names):
+            of_axis = found.setdefault(axis, [()] * n)
+            of_axis[row] = (*of_axis[row], name)
+    return {axis: tuple(rows) for axis, rows in found.items()}
+
+
+def _split(name: str) -> tuple[str, str]:
+    axis, equals, group = name.partition("=")
+    return (axis, group) if equals else ("group", name)
+
+
+def check_same_audit(audits: Sequence[AuditScores]) -> None:
+    """Refuse targets whose audits are of different examples or memberships: they cannot be compared example by example.
+
+    Raises:
+        GroupgapError: naming the two.
+    """
+    first = audits[0]
+    for other in audits[1:]:
+        if first.examples != other.examples or not np.array_equal(first.member, other.member):
+            raise GroupgapError(
+                f"{first.target!r:.80} and {other.target!r:.80} were audited on different examples: no paired test"
+            )

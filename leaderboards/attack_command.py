@@ -1,0 +1,117 @@
+"""``groupgap attack``: whose training rows does a model give away? Shadows trained and asked, the attack judged."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import GroupgapError, MissingExtraError
+
+if TYPE_CHECKING:
+    from .attack_report import AttackReport
+
+MARKER = "attack.json"
+FIGURE = "roc.svg"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument("roster", nargs="?", type=Path, help="a roster of variants made by `groupgap train`")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for everything")
+    parser.add_argument("--scores", type=Path, metavar="FILE", help="judge this scores.parquet; nothing is trained")
+    shadows = parser.add_argument_group("shadows (with a roster)")
+    shadows.add_argument("--shadows", type=int, default=16, metavar="N", help="how many for each target (default 16)")
+    shadows.add_argument(
+        "--design",
+        choices=("offline", "online"),
+        default="offline",
+        help="offline: no shadow sees an audited row; online: each row in half of them (default offline)",
+    )
+    shadows.add_argument(
+        "--shadow",
+        choices=("same", "lora"),
+        default="same",
+        help="the target's own method, or LoRA for all as the paper did (default same)",
+    )
+    shadows.add_argument("--audit", type=int, metavar="N", help="audit at most so many members, and as many others")
+    shadows.add_argument(
+        "--audit-seed", type=int, default=25, metavar="N", help="draws audit and shadow rows (default 25)"
+    )
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
+        "--attack",
+        choices=("online", "offline", "offline-density"),
+        help="which LiRA (default: online where the shadows allow it, else offline, one-sided)",
+    )
+    judging.add_argument(
+        "--variance",
+        choices=("example", "residual", "pooled"),
+        help="of the shadows' scores (default: residual below 64 shadows, else example)",
+    )
+    judging.add_argument(
+        "--min-group", type=int, default=30, metavar="N", help="fewest members and others (default 30)"
+    )
+    judging.add_argument("--draws", type=int, default=1_000, metavar="N", help="bootstrap draws (default 1000)")
+    judging.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the scores where a roster is given, judge them, write the report."""
+    from .attack_tables import SCHEMA
+    from .write import check_output
+
+    if (args.roster is None) == (args.scores is None):
+        raise GroupgapError("give a roster to attack, or --scores FILE to judge scores that are there: one of the two")
+    scores = args.scores
+    report_folder = args.output / "report" if args.roster is not None else args.output
+    check_output(report_folder, MARKER, SCHEMA, "an attack report")
+    if scores is None:
+        scores = args.output / "scores.parquet"
+        status = _make_scores(args)
+        if status:
+            return status
+    return _judge(args, scores, report_folder)
+
+
+def _make_scores(args: argparse.Namespace) -> int:
+    """Train and ask in a process of its own, on the floor below this one."""
+    package = __package__.rpartition(".")[0]
+    command = [sys.executable, "-P", "-m", f"{package}.plugins.attack_fleet", str(args.roster), str(args.output)]
+    command += ["--shadows", str(args.shadows), "--design", args.design, "--shadow", args.shadow]
+    command += ["--audit-seed", str(args.audit_seed), *(["--audit", str(args.audit)] if args.audit is not None else [])]
+    return subprocess.run(command, check=False).returncode
+
+
+def _judge(args: argparse.Namespace, scores: Path, folder: Path) -> int:
+    from ..adapters.attack_scores import read_scores
+    from .attack_report import AttackOptions, build_report
+    from .attack_tables import attack_document, attack_markdown, attack_rows, summary
+    from .markdown import plain
+    from .tables import csv_text, to_json
+    from .write import write_texts
+
+    options = AttackOptions(args.attack, args.variance, args.min_group, args.draws, args.seed)
+    report = build_report(read_scores(scores), options)
+    texts = {
+        MARKER: to_json(attack_document(report)),
+        "attack.csv": csv_text(attack_rows(report)),
+        "attack.md": attack_markdown(report),
+        **_figure(report),
+    }
+    write_texts(folder, texts, "the report")
+    print("\n".join(plain(line) for part in summary(report) for line in (*part.splitlines(), "")))
+    print(f"The report: {plain(str(folder.resolve()))}")
+    return 0
+
+
+def _figure(report: AttackReport) -> dict[str, str]:
+    from .attack_plot import roc_figure
+
+    try:
+        return {FIGURE: roc_figure(report)}
+    except MissingExtraError as error:
+        print(f"groupgap: no {FIGURE}: {error}", file=sys.stderr)
+        return {}

@@ -1,0 +1,257 @@
+"""Membership attacks judged: every target by every attack, overall and per group, and targets against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..adapters.attack_scores import AuditScores, check_same_audit
+from ..errors import GroupgapError
+from ..metrics import AttackDifference, AttackJudgement, benjamini_hochberg, compare_attacks, judge_attack
+from ..metrics.lira import LiraOptions, lira_scores
+from ..metrics.roc import FALSE_POSITIVE_RATES
+
+LOSS, LIRA = "loss", "lira"
+MANY = 100  # pairs of targets beyond which only those of one seed are compared
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AttackOptions:
+    """How targets are attacked and judged.
+
+    Attributes:
+        mode: ``online``, ``offline`` or ``offline-density``; None: online where each example has shadows on both
+            sides, else offline.
+        variance: as :class:`~groupgap.metrics.lira.LiraOptions` has it.
+        min_group: fewest members and non-members with which a group is judged.
+        draws: bootstrap draws of differences of true positive rates.
+        seed: of the draws.
+    """
+
+    mode: str | None = None
+    variance: str | None = None
+    min_group: int = 30
+    draws: int = 1_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """One attack on one target.
+
+    Attributes:
+        audit: what was attacked.
+        attack: ``loss`` or ``lira``.
+        reading: which reading of it, in words; the reason where it could not be made.
+        scores: (n,) membership scores; None where it could not be made.
+        overall: over all audited examples.
+        axes: per axis.
+        q_values: (axis, group) to the q-value of its AUC; ``("", "")`` is all examples.
+    """
+
+    audit: AuditScores
+    attack: str
+    reading: str
+    scores: FloatArray | None
+    overall: AttackJudgement | None
+    axes: dict[str, AttackJudgement]
+    q_values: dict[tuple[str, str], float]
+
+
+@dataclass(frozen=True)
+class Against:
+    """Target A against target B by one attack, on all examples or on one group's.
+
+    Attributes:
+        a: name of A.
+        b: name of B.
+        attack: ``loss`` or ``lira``.
+        axis: empty for all examples.
+        group: empty for all examples.
+        difference: A minus B.
+        auc_q_value: over all p-values of the report; None where there is none.
+        tpr_q_values: false positive rate to q.
+    """
+
+    a: str
+    b: str
+    attack: str
+    axis: str
+    group: str
+    difference: AttackDifference
+    auc_q_value: float | None = None
+    tpr_q_values: dict[float, float | None] | None = None
+
+
+@dataclass(frozen=True)
+class AttackReport:
+    """All of it.
+
+    Attributes:
+        attacked: target by target, loss before LiRA.
+        against: pairs.
+        notes: what a reader should know.
+        options: how it was judged.
+    """
+
+    attacked: tuple[Attacked, ...]
+    against: tuple[Against, ...]
+    notes: tuple[str, ...]
+    options: AttackOptions
+
+
+def build_report(audits: Sequence[AuditScores], options: AttackOptions | None = None) -> AttackReport:
+    """Attack and judge.
+
+    Args:
+        audits: one for each target.
+        options: how.
+
+    Raises:
+        GroupgapError: an unknown mode or variance.
+    """
+    options = options or AttackOptions()
+    attacked = [one for audit in audits for one in (_by_loss(audit, options), _by_lira(audit, options))]
+    against, notes = _pairs(attacked, options)
+    notes = [
+        f"{one.audit.target}: no {one.attack} attack: {one.reading}" for one in attacked if one.scores is None
+    ] + notes
+    told, compared = _with_q_values(attacked, against)
+    return AttackReport(tuple(told), tuple(compared), tuple(dict.fromkeys(notes)), options)
+
+
+def _by_loss(audit: AuditScores, options: AttackOptions) -> Attacked:
+    """Score: minus the loss of the true class, ``-log(1 + exp(-statistic))``, averaged over augmentations.
+
+    Of one augmentation the statistic itself, which ranks the same and is not flat where the loss is near 0.
+    """
+    single = audit.statistic.shape[1] == 1
+    scores = audit.statistic[:, 0] if single else -np.logaddexp(0.0, -audit.statistic).mean(axis=1)
+    return _judged(audit, LOSS, "-loss of the true class", scores, options)
+
+
+def _by_lira(audit: AuditScores, options: AttackOptions) -> Attacked:
+    mode, reason = _mode(audit, options.mode)
+    if mode is None:
+        return Attacked(audit, LIRA, reason, None, None, {}, {})
+    chosen = LiraOptions(mode, options.variance)
+    shadows = len(audit.shadows)
+    reading = f"{mode}, {shadows} shadows, variance {chosen.variance_for(shadows)}"
+    return _judged(audit, LIRA, reading, lira_scores(audit.statistic, audit.shadows, audit.inside, chosen), options)
+
+
+def _mode(audit: AuditScores, asked: str | None) -> tuple[str | None, str]:
+    """The mode that the shadows allow, or why there is none."""
+    if not len(audit.shadows):
+        return None, "no shadows"
+    into, out = audit.inside.sum(axis=0), (~audit.inside).sum(axis=0)
+    if (out < 2).any():
+        return None, f"{int((out < 2).sum()):,} examples have fewer than 2 shadows that were not trained on them"
+    both = bool((into >= 2).all())
+    if asked == "online" and not both:
+        return (
+            None,
+            f"{int((into < 2).sum()):,} examples have fewer than 2 shadows that were trained on them: not online",
+        )
+    return asked or ("online" if both else "offline"), ""
+
+
+def _judged(audit: AuditScores, attack: str, reading: str, scores: FloatArray, options: AttackOptions) -> Attacked:
+    nobody = np.empty((len(scores), 0), dtype=np.bool_)
+    overall = judge_attack(scores, audit.member, nobody, (), options.min_group)
+    axes = {}
+    for axis in audit.groups:
+        matrix, names = audit.membership(axis)
+        axes[axis] = judge_attack(scores, audit.member, matrix, names, options.min_group)
+    return Attacked(audit, attack, reading, scores, overall, axes, {})
+
+
+def _pairs(attacked: Sequence[Attacked], options: AttackOptions) -> tuple[list[Against], list[str]]:
+    found: list[Against] = []
+    notes: list[str] = []
+    for attack in (LOSS, LIRA):
+        made = [one for one in attacked if one.attack == attack and one.scores is not None]
+        for a, b in _chosen(made):
+            try:
+                check_same_audit((a.audit, b.audit))
+            except GroupgapError as error:
+                notes.append(str(error))
+                continue
+            if a.reading != b.reading:
+                notes.append(f"{a.audit.target} and {b.audit.target}: attacked in two ways, not compared")
+                continue
+            found += _against(a, b, options)
+    return found, notes
+
+
+def _chosen(made: Sequence[Attacked]) -> Iterator[tuple[Attacked, Attacked]]:
+    """All pairs; of many only those of one training seed, where the methods differ."""
+    pairs = list(combinations(made, 2))
+    if len(pairs) <= MANY:
+        yield from pairs
+        return
+    for a, b in pairs:
+        seeds = a.audit.facts.get("seed"), b.audit.facts.get("seed")
+        if seeds[0] is not None and seeds[0] == seeds[1]:
+            yield a, b
+
+
+def _against(a: Attacked, b: Attacked, options: AttackOptions) -> Iterator[Against]:
+    assert a.scores is not None
+    assert b.scores is not None
+    names = (a.audit.target, b.audit.target, a.attack)
+    member = a.audit.member
+    whole = compare_attacks(a.scores, b.scores, member, FALSE_POSITIVE_RATES, options.draws, options.seed)
+    yield Against(*names, "", "", whole)
+    for axis in a.audit.groups:
+        matrix, groups = a.audit.membership(axis)
+        for column, group in enumerate(groups):
+            inside = matrix[:, column]
+            if min((inside & member).sum(), (inside & ~member).sum()) < options.min_group:
+                continue
+            part = compare_attacks(a.scores[inside], b.scores[inside], member[inside], (), 1)
+            yield Against(*names, axis, group, part)
+
+
+def _with_q_values(attacked: Sequence[Attacked], against: Sequence[Against]) -> tuple[list[Attacked], list[Against]]:
+    """Benjamini and Hochberg's q over all p-values of the report: one family."""
+    tests: list[tuple[tuple[Any, ...], float]] = []
+    for place, one in enumerate(attacked):
+        for key, power in powers(one):
+            if power.auc.chance is not None and power.auc.value is not None:
+                tests.append((("auc", place, key), power.auc.chance.p_value))
+    for place, pair in enumerate(against):
+        found: dict[float | None, float | None] = {None: pair.difference.auc_p_value}
+        found.update(pair.difference.tpr_p_values.items())
+        tests += [(("pair", place, rate), p_value) for rate, p_value in found.items() if p_value is not None]
+    q = dict(zip([key for key, _ in tests], benjamini_hochberg([p for _, p in tests]).tolist(), strict=True))
+    told = [
+        replace(one, q_values={key: q["auc", place, key] for key, _ in powers(one) if ("auc", place, key) in q})
+        for place, one in enumerate(attacked)
+    ]
+    compared = [
+        replace(
+            pair,
+            auc_q_value=q.get(("pair", place, None)),
+            tpr_q_values={rate: q.get(("pair", place, rate)) for rate in pair.difference.tpr_at},
+        )
+        for place, pair in enumerate(against)
+    ]
+    return told, compared
+
+
+def powers(one: Attacked) -> Iterator[tuple[tuple[str, str], Any]]:
+    """(axis, group) and what the attack achieves there; ``("", "")`` first: all examples."""
+    if one.overall is None:
+        return
+    yield ("", ""), one.overall.overall
+    for axis, judgement in one.axes.items():
+        for group, power in judgement.groups.items():
+            yield (axis, group), power.own

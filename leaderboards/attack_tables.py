@@ -1,0 +1,311 @@
+"""A report of membership attacks as JSON, csv and markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .. import __version__
+from ..metrics import AttackPower, Estimate
+from ..metrics.roc import FALSE_POSITIVE_RATES
+from .attack_report import Against, Attacked, AttackReport, powers
+from .format import LEVEL, format_estimate, format_number, format_p
+from .markdown import escape, table
+from .tables import estimate_document
+
+SCHEMA, SCHEMA_VERSION = "groupgap-attack", 1
+EVERYBODY = "all"
+HEADER = (
+    "target",
+    "attack",
+    "group",
+    "members",
+    "non-members",
+    "AUC",
+    "p",
+    "q",
+    "balanced accuracy",
+    *(f"TPR at {100 * rate:g}% FPR" for rate in FALSE_POSITIVE_RATES),
+)
+COMMON = (
+    "target",
+    "attack",
+    "group",
+    *(
+        text
+        for rate in FALSE_POSITIVE_RATES
+        for text in (f"TPR at the common {100 * rate:g}%", f"FPR at the common {100 * rate:g}%")
+    ),
+)
+PAIRS = (
+    "A",
+    "B",
+    "attack",
+    "group",
+    "AUC of A - B",
+    "p",
+    "q",
+    *(text for rate in FALSE_POSITIVE_RATES for text in (f"TPR at {100 * rate:g}% FPR, A - B", "p", "q")),
+)
+LEGEND = (
+    "An attack guesses which examples a model was trained on. AUC 0.5 is guessing; p tests that, q is its "
+    "Benjamini-Hochberg value over all tests of this report. TPR at 1% FPR: the share of training rows found while 1% "
+    "of the others are accused; a rate below 1 / non-members cannot be seen and is undefined. The best threshold's "
+    "balanced accuracy flatters itself: read it beside its chance level. Brackets are 95% intervals over examples, for "
+    "these trained weights. A group of its own threshold is judged among its own non-members; at the common threshold "
+    "all non-members set it, and a group may be accused more often."
+)
+
+
+def attack_document(report: AttackReport) -> dict[str, Any]:
+    """The report as strict JSON data, with ``blocks`` that a board can show under each variant."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "groupgap": __version__,
+        "options": {**vars(report.options), "confidence": 0.95},
+        "notes": list(report.notes),
+        "attacks": [_attacked_document(one) for one in report.attacked],
+        "differences": [_against_document(one) for one in report.against],
+        "blocks": list(_blocks(report)),
+    }
+
+
+def _attacked_document(one: Attacked) -> dict[str, Any]:
+    return {
+        "target": one.audit.target,
+        "attack": one.attack,
+        "reading": one.reading if one.scores is not None else None,
+        "reason": None if one.scores is not None else one.reading,
+        "facts": dict(one.audit.facts),
+        "results": [
+            {
+                "axis": axis or None,
+                "group": group or None,
+                "q": one.q_values.get((axis, group)),
+                **_power_document(power),
+            }
+            | {"common": _common_document(one, axis, group)}
+            for (axis, group), power in powers(one)
+        ],
+    }
+
+
+def _power_document(power: AttackPower) -> dict[str, Any]:
+    return {
+        "members": power.members,
+        "nonmembers": power.nonmembers,
+        "smallest_rate": 1 / power.nonmembers if power.nonmembers else None,
+        "auc": estimate_document(power.auc),
+        "balanced_accuracy": estimate_document(power.balanced_accuracy),
+        "tpr_at": {f"{rate:g}": estimate_document(found) for rate, found in power.tpr_at.items()},
+    }
+
+
+def _common_document(one: Attacked, axis: str, group: str) -> dict[str, Any] | None:
+    if not group:
+        return None
+    found = one.axes[axis].groups[group].common
+    return {
+        f"{rate:g}": {"tpr": estimate_document(at.tpr), "fpr": estimate_document(at.fpr)} for rate, at in found.items()
+    }
+
+
+def _against_document(pair: Against) -> dict[str, Any]:
+    difference = pair.difference
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "attack": pair.attack,
+        "axis": pair.axis or None,
+        "group": pair.group or None,
+        "null": "both targets give their training rows away equally",
+        "auc": {**estimate_document(difference.auc), "p": difference.auc_p_value, "q": pair.auc_q_value},
+        "tpr_at": {
+            f"{rate:g}": {
+                **estimate_document(found),
+                "p": difference.tpr_p_values[rate],
+                "q": (pair.tpr_q_values or {}).get(rate),
+            }
+            for rate, found in difference.tpr_at.items()
+        },
+    }
+
+
+def _blocks(report: AttackReport) -> Iterator[dict[str, Any]]:
+    for one in report.attacked:
+        if one.overall is not None:
+            yield {
+                "variant": one.audit.target,
+                "task": one.audit.facts.get("task"),
+                "title": f"Membership inference, {one.attack}",
+                "columns": list(HEADER[2:]),
+                "rows": [_row(one, key, power)[2:] for key, power in powers(one)],
+                "notes": [one.reading],
+            }
+
+
+def attack_rows(report: AttackReport) -> list[dict[str, Any]]:
+    """One flat line for each target, attack and group."""
+    rows = []
+    for one in report.attacked:
+        for (axis, group), power in powers(one):
+            flat: dict[str, Any] = {
+                "target": one.audit.target,
+                "attack": one.attack,
+                "reading": one.reading,
+                "axis": axis or None,
+                "group": group or None,
+                "members": power.members,
+                "nonmembers": power.nonmembers,
+                "auc_p": power.auc.chance.p_value if power.auc.chance else None,
+                "auc_q": one.q_values.get((axis, group)),
+            }
+            estimates = {"auc": power.auc, "balanced_accuracy": power.balanced_accuracy}
+            estimates |= {f"tpr_at_{rate:g}": found for rate, found in power.tpr_at.items()}
+            for name, estimate in estimates.items():
+                flat |= _flat(name, estimate)
+            rows.append(flat)
+    return rows
+
+
+def _flat(name: str, estimate: Estimate) -> dict[str, Any]:
+    parts = {"": estimate.value, "_low": estimate.low, "_high": estimate.high, "_reason": estimate.reason}
+    return {f"{name}{suffix}": value for suffix, value in parts.items()}
+
+
+def attack_markdown(report: AttackReport) -> str:
+    """``attack.md``."""
+    made = [one for one in report.attacked if one.overall is not None]
+    parts = ["# Membership inference", LEGEND, *summary(report)]
+    common = [row for one in made for row in _common_rows(one)]
+    if common:
+        parts += ["## At the common threshold", _table(COMMON, common)]
+    lines = [f"- {escape(one.audit.target)}, {one.attack}: {escape(one.reading)}" for one in made]
+    lines += [f"- {escape(target)}: {escape('; '.join(facts))}" for target, facts in _facts(made).items()]
+    parts.append("## How\n\n" + "\n".join([*lines, *(f"- {escape(note)}" for note in report.notes)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(report: AttackReport) -> list[str]:
+    """The parts that a terminal shows: what was found, the targets against each other, and that in words."""
+    made = [one for one in report.attacked if one.overall is not None]
+    parts = [_table(HEADER, [_row(one, key, power) for one in made for key, power in powers(one)])]
+    if report.against:
+        parts += ["## Targets against each other", _table(PAIRS, [_pair_row(pair) for pair in report.against])]
+    return [*parts, "\n".join(f"- {escape(line)}" for line in in_words(report))]
+
+
+def in_words(report: AttackReport) -> list[str]:
+    """What the numbers say at q < 0.05, and what they do not."""
+    lines = []
+    for one in report.attacked:
+        if one.overall is None:
+            lines.append(f"{one.audit.target}: no {one.attack} attack: {one.reading}")
+            continue
+        given = [_name(*key) for key, power in powers(one) if _beyond_chance(one, key, power) > 0]
+        wrong = [_name(*key) for key, power in powers(one) if _beyond_chance(one, key, power) < 0]
+        said = (
+            f"finds training rows of {', '.join(given)}" if given else "does no better than guessing that could be seen"
+        )
+        lines.append(f"{one.audit.target}: the {one.attack} attack {said}")
+        if wrong:
+            lines.append(f"{one.audit.target}: below guessing for {', '.join(wrong)}: is the audit right?")
+    for pair in report.against:
+        value, q_value = pair.difference.auc.value, pair.auc_q_value
+        if value is not None and q_value is not None and q_value < LEVEL:
+            more, less = (pair.a, pair.b) if value > 0 else (pair.b, pair.a)
+            where = _name(pair.axis, pair.group)
+            lines.append(
+                f"{more} gives training rows away more than {less} ({pair.attack}, {where}, q = {format_p(q_value)})"
+            )
+    if report.against and not any("away more" in line for line in lines):
+        lines.append("no two targets could be told apart at q < 0.05; that is not the same as being equal")
+    return lines
+
+
+def _beyond_chance(one: Attacked, key: tuple[str, str], power: AttackPower) -> int:
+    """1 where the AUC is above 0.5 at q < 0.05, -1 where it is below, else 0."""
+    if power.auc.value is None or one.q_values.get(key, 1.0) >= LEVEL:
+        return 0
+    return 1 if power.auc.value > 0.5 else -1
+
+
+def _facts(made: Sequence[Attacked]) -> dict[str, list[str]]:
+    return {one.audit.target: told(one) for one in made if one.audit.facts}
+
+
+def told(one: Attacked) -> list[str]:
+    """What is known of a target and its shadows, a line each."""
+    return [
+        f"{key.replace('_', ' ')}: {value}" for key, value in one.audit.facts.items() if not isinstance(value, Mapping)
+    ]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; columns in which nothing is defined stand under it in a line."""
+    kept = [place for place in range(len(header)) if any(_says(row[place]) for row in rows)]
+    absent: dict[str, list[str]] = {}
+    for place in set(range(len(header))) - set(kept):
+        reasons = {row[place] for row in rows if row[place]}
+        if reasons:
+            absent.setdefault(min(reasons), []).append(header[place])
+    text = table([header[place] for place in kept], [[escape(row[place]) for place in kept] for row in rows])
+    lines = [f"{', '.join(sorted(names))}: {escape(reason)}" for reason, names in absent.items()]
+    return "\n\n".join([text, *lines])
+
+
+def _says(cell: str) -> bool:
+    return bool(cell) and not cell.startswith("undefined")
+
+
+def _row(one: Attacked, key: tuple[str, str], power: AttackPower) -> list[str]:
+    p_value = "" if power.auc.chance is None else format_p(power.auc.chance.p_value)
+    q_value = format_p(one.q_values[key]) if key in one.q_values else ""
+    best = format_estimate(power.balanced_accuracy)
+    if power.balanced_accuracy.chance is not None:
+        best += f" (chance {format_number(power.balanced_accuracy.chance.median)})"
+    counts = [f"{power.members:,}", f"{power.nonmembers:,}"]
+    rates = [format_estimate(found) for found in power.tpr_at.values()]
+    return [
+        one.audit.target,
+        one.attack,
+        _name(*key),
+        *counts,
+        format_estimate(power.auc),
+        p_value,
+        q_value,
+        best,
+        *rates,
+    ]
+
+
+def _common_rows(one: Attacked) -> Iterator[list[str]]:
+    for axis, judgement in one.axes.items():
+        for group, power in judgement.groups.items():
+            found = [format_estimate(side) for at in power.common.values() for side in (at.tpr, at.fpr)]
+            yield [one.audit.target, one.attack, _name(axis, group), *found]
+
+
+def _pair_row(pair: Against) -> list[str]:
+    difference = pair.difference
+    cells = [format_estimate(difference.auc), _p(difference.auc_p_value), _p(pair.auc_q_value)]
+    for rate in FALSE_POSITIVE_RATES:
+        if rate in difference.tpr_at:
+            found = difference.tpr_at[rate]
+            cells += [
+                format_estimate(found),
+                _p(difference.tpr_p_values[rate]),
+                _p((pair.tpr_q_values or {}).get(rate)),
+            ]
+        else:
+            cells += ["", "", ""]
+    return [pair.a, pair.b, pair.attack, _name(pair.axis, pair.group), *cells]
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else format_p(value)
+
+
+def _name(axis: str, group: str) -> str:
+    return f"{axis}: {group}" if group else EVERYBODY

@@ -1,0 +1,313 @@
+"""From a roster to ``scores.parquet``: shadows trained by the targets' own recipes, all asked the audited rows.
+
+Run by ``groupgap attack`` as ``python -m groupgap.plugins.attack_fleet ROSTER OUT``: the report is made a floor above.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..adapters.attack_scores import FILE, AuditScores, write_scores
+from ..adapters.audit_design import DESIGNS, AuditDesign, check_members, check_shadows, draw_audit
+from ..adapters.resolve import resolve
+from ..adapters.roster import Roster, TaskChoice, load_roster
+from ..adapters.training.record import Training, has_record, read_training
+from ..adapters.training.shadows import ShadowPlan, train_shadows
+from ..adapters.variant import Variant
+from ..errors import GroupgapError, one_line, one_line_for_mistakes
+from ..metrics import logit_confidence
+from .fleet import RUNS, Fleet
+from .fleet_plan import make_plan
+from .fleet_tasks import load_questions, load_task
+from .plan_command import choices
+from .run_folder import folder_name
+
+SHADOWS, ROWS = "shadows", "audit-rows.txt"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        roster: of the targets.
+        out: for everything.
+        shadows: how many for each recipe.
+        design: ``offline`` or ``online``.
+        shadow: ``same``, or ``lora`` for LoRA shadows for all.
+        most: audit at most so many members and others.
+        seed: of the audit.
+    """
+
+    roster: Path
+    out: Path
+    shadows: int = 16
+    design: str = "offline"
+    shadow: str = "same"
+    most: int | None = None
+    seed: int = 25
+
+
+@dataclass(frozen=True)
+class _Target:
+    variant: Variant
+    training: Training
+
+
+def make_scores(request: Request, say: Say) -> Path:
+    """Draw the audit, train the shadows, ask everyone, write ``scores.parquet``.
+
+    Raises:
+        GroupgapError: a variant without a training record, targets of different data, a leak, a shadow that fails.
+    """
+    roster = load_roster(request.roster)
+    targets = _targets(roster)
+    first = targets[0].training
+    documents, held_out = _documents(first)
+    design = draw_audit(first.row_ids, held_out, request.design, request.shadows, request.most, request.seed)
+    counts = {one.variant.name: check_members(design, one.training.row_ids, one.variant.name) for one in targets}
+    say(f"audit: {len(design.members):,} training rows against {len(design.others):,} others")
+    recipes = {one.variant.name: _shadow_target(one, targets, request.shadow) for one in targets}
+    trained = _trained_shadows(request, design, documents, recipes, say)
+    variants = _variants(request, targets, recipes, trained)
+    folder = _ask(request, roster.path, first, design, variants, say)
+    answers = {name: _statistics(folder / folder_name(name), design) for name in variants}
+    groups = _groups(first, documents, design)
+    audits = []
+    for one in targets:
+        name, lender = one.variant.name, recipes[one.variant.name]
+        shadows = np.stack(
+            [answers[_shadow_name(lender.variant.name, record)] for record in trained[lender.variant.name]]
+        )
+        facts = {**counts[name], "command": _command(request)}
+        audits.append(replace(_audit(one, lender, design, answers[name], shadows, facts), groups=groups))
+    path = request.out / FILE
+    write_scores(path, audits)
+    return path
+
+
+def _targets(roster: Roster) -> list[_Target]:
+    """The trained variants, all on the same rows of the same task; the base is no target.
+
+    Raises:
+        GroupgapError: a variant has no record, none is left, or two differ in their rows.
+    """
+    found = []
+    for variant in roster.variants:
+        if variant.method == "base":
+            continue
+        folder = resolve(str(variant.weights), variant.revision).path
+        if not has_record(folder):
+            raise GroupgapError(
+                f"{variant.name}: {folder} has no training.json: only variants that `groupgap train` made say which "
+                "rows they saw; leave it out of the roster, or audit it by --scores with scores of your own"
+            )
+        found.append(_Target(variant, read_training(folder)))
+    if not found:
+        raise GroupgapError(f"{roster.path}: no trained variant to attack")
+    first = found[0]
+    for other in found[1:]:
+        a, b = first.training, other.training
+        if (a.task, a.task_options) != (b.task, b.task_options) or set(a.row_ids) != set(b.row_ids):
+            raise GroupgapError(
+                f"{first.variant.name} and {other.variant.name} were trained on different rows: one audit cannot judge "
+                "both; give each a roster of its own"
+            )
+    if first.training.form == "language_model":
+        raise GroupgapError(
+            "form language_model: its documents have no right answer whose confidence could be attacked"
+        )
+    return found
+
+
+def _options(training: Training, **more: Any) -> dict[str, Any]:
+    return {**training.task_options, **more}
+
+
+def _documents(training: Training) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """Every row that may be audited or trained on, by id, and the ids that no target saw: the task's test part."""
+    task = load_task(training.task, _options(training, part="test"))
+    held_out = [dict(document) for document in task.test_docs()]
+    known: list[Mapping[str, Any]] = [*map(dict, task.training_docs()), *held_out]
+    rows = {str(document["id"]): document for document in known}
+    gone = [row for row in training.row_ids if row not in rows]
+    if gone:
+        raise GroupgapError(
+            f"{len(gone):,} of {len(training.row_ids):,} training rows are not in the training part of {training.task} "
+            "any more: another version of the data, or another split"
+        )
+    return rows, [str(document["id"]) for document in held_out]
+
+
+def _shadow_target(target: _Target, targets: Sequence[_Target], shadow: str) -> _Target:
+    """Whose recipe a target's shadows follow: the first target of that recipe."""
+    if shadow == "lora" and target.variant.method != "lora":
+        found = [one for one in targets if one.variant.method == "lora" and one.training.base == target.training.base]
+        if not found:
+            raise GroupgapError(f"--shadow lora: {target.variant.name} has no LoRA target of the same base beside it")
+        return found[0]
+    same = (
+        one
+        for one in targets
+        if one.training.recipe == target.training.recipe and one.training.base == target.training.base
+    )
+    return next(same)
+
+
+def _trained_shadows(
+    request: Request,
+    design: AuditDesign,
+    documents: Mapping[str, Mapping[str, Any]],
+    recipes: Mapping[str, _Target],
+    say: Say,
+) -> dict[str, tuple[Training, ...]]:
+    """Name of the target that lent its recipe -> its shadows, checked against the design."""
+    trained = {}
+    for target in {one.variant.name: one for one in recipes.values()}.values():
+        name = target.variant.name
+        plan = ShadowPlan(_shadow_folder(request, name), target.training, documents, None, _command(request), say)
+        trained[name] = train_shadows(plan, design.shadow_rows)
+        check_shadows(design, {record.name: record.row_ids for record in trained[name]})
+    return trained
+
+
+def _shadow_folder(request: Request, target: str) -> Path:
+    return request.out / SHADOWS / folder_name(target)
+
+
+def _variants(
+    request: Request,
+    targets: Sequence[_Target],
+    recipes: Mapping[str, _Target],
+    trained: Mapping[str, Sequence[Training]],
+) -> dict[str, Variant]:
+    """Everyone who is asked, by the name of its run; shadows are served as their target is."""
+    found = {one.variant.name: one.variant for one in targets}
+    lenders = {one.variant.name: one.variant for one in recipes.values()}
+    for name, records in trained.items():
+        for record in records:
+            weights = str((_shadow_folder(request, name) / record.name).resolve())
+            shadow = replace(lenders[name], name=_shadow_name(name, record), weights=weights, revision=None)
+            found[shadow.name] = replace(shadow, seed=record.seed)
+    return found
+
+
+def _shadow_name(target: str, record: Training) -> str:
+    return f"{target} {record.name}"
+
+
+def _ask(
+    request: Request, path: Path, training: Training, design: AuditDesign, variants: Mapping[str, Variant], say: Say
+) -> Path:
+    """Run everyone through the fleet on the audited rows alone; returns the folder of the runs."""
+    rows = request.out / ROWS
+    rows.write_text("\n".join(sorted(design.examples)) + "\n", encoding="utf-8")
+    task = TaskChoice(training.task, options=_options(training, part="all", only=str(rows.resolve())))
+    roster = Roster(path, (task,), tuple(variants.values()))
+    plan = make_plan(roster, say)
+    if plan.refused:
+        name, reason = next(iter(plan.refused.items()))
+        raise GroupgapError(f"{len(plan.refused)} models cannot be served; {name}: {reason}")
+    summary = Fleet(request.out, load_questions(choices(roster)), _command(request), say).run(plan)
+    if summary.failed:
+        name, reason = next(iter(summary.failed.items()))
+        raise GroupgapError(f"{len(summary.failed)} models failed; {name}: {reason}; the same command goes on")
+    return request.out / RUNS
+
+
+def _statistics(folder: Path, design: AuditDesign) -> Any:
+    """(n,) the logit-scaled confidence of each audited row, from the samples that lm-eval logged."""
+    found: dict[str, float] = {}
+    for path in sorted(folder.glob("samples_*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                sample = json.loads(line)
+                replies = [float(reply[0]) for reply in sample["filtered_resps"]]
+                found[str(sample["doc"]["id"])] = float(logit_confidence(replies, int(sample["doc"]["label"])))
+    missing = [row for row in design.examples if row not in found]
+    if missing:
+        raise GroupgapError(f"{folder}: {len(missing):,} of {len(design.examples):,} audited rows were not answered")
+    return np.array([found[row] for row in design.examples])
+
+
+def _groups(
+    training: Training, documents: Mapping[str, Mapping[str, Any]], design: AuditDesign
+) -> dict[str, tuple[tuple[str, ...], ...]]:
+    axes = load_task(training.task, _options(training)).code.axes
+    return {axis.name: tuple(tuple(map(str, documents[row][axis.field])) for row in design.examples) for axis in axes}
+
+
+def _audit(
+    target: _Target, lender: _Target, design: AuditDesign, statistic: Any, shadows: Any, facts: Mapping[str, Any]
+) -> AuditScores:
+    told = {
+        "task": target.training.task,
+        "method": target.variant.method,
+        "seed": target.training.seed,
+        "base": target.training.base,
+        **facts,
+        "design": design.kind,
+        "audit_seed": design.seed,
+        "shadow_method": lender.variant.method,
+        "shadow_rows": f"{min(map(len, design.shadow_rows)):,} to {max(map(len, design.shadow_rows)):,}",
+    }
+    if lender.training.recipe != target.training.recipe:
+        told["warning"] = (
+            f"shadows are {lender.variant.method}, the target is {target.variant.method}: the attack measures how far "
+            "the two methods differ too, and what it finds is no upper bound for this target"
+        )
+    member = np.array([True] * len(design.members) + [False] * len(design.others))
+    return AuditScores(
+        target.variant.name,
+        design.examples,
+        member,
+        statistic[:, None],
+        shadows[:, :, None],
+        design.inside,
+        {},
+        told,
+    )
+
+
+def _command(request: Request) -> str:
+    told = ["groupgap", "attack", str(request.roster), "-o", str(request.out), "--shadows", str(request.shadows)]
+    told += ["--design", request.design, "--shadow", request.shadow, "--audit-seed", str(request.seed)]
+    return shlex.join(told + (["--audit", str(request.most)] if request.most is not None else []))
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line that ``groupgap attack`` starts."""
+    parser = argparse.ArgumentParser(prog="groupgap attack")
+    parser.add_argument("roster", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--shadows", type=int, default=16)
+    parser.add_argument("--design", choices=DESIGNS, default="offline")
+    parser.add_argument("--shadow", choices=("same", "lora"), default="same")
+    parser.add_argument("--audit", type=int)
+    parser.add_argument("--audit-seed", type=int, default=25)
+    args = parser.parse_args(argv)
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - started:5.0f} s] {one_line(line)}", file=sys.stderr, flush=True)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    request = Request(args.roster, args.out, args.shadows, args.design, args.shadow, args.audit, args.audit_seed)
+    make_scores(request, say)
+    return 0
+
+
+if __name__ == "__main__":
+    one_line_for_mistakes()
+    sys.exit(main(sys.argv[1:]))

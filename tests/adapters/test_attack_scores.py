@@ -1,0 +1,106 @@
+"""``scores.parquet``: written and read back alike; a user's own file; what is wrong with one, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from groupgap.adapters.attack_scores import AuditScores, check_same_audit, read_scores, write_scores
+from groupgap.errors import GroupgapError
+
+
+def audit(target: str = "full", n: int = 6, shadows: int = 4, augmentations: int = 1, **changed: Any) -> AuditScores:
+    rng = np.random.default_rng(0)
+    told: dict[str, Any] = {
+        "target": target,
+        "examples": tuple(f"r{row}" for row in range(n)),
+        "member": np.arange(n) % 2 == 0,
+        "statistic": rng.normal(size=(n, augmentations)),
+        "shadows": rng.normal(size=(shadows, n, augmentations)),
+        "inside": rng.random((shadows, n)) < 0.5,
+        "groups": {"religion": tuple(("a", "b")[: row % 3] for row in range(n)), "age": (("old",),) * n},
+        "facts": {"seed": 13, "method": "full"},
+    }
+    return AuditScores(**{**told, **changed})
+
+
+@pytest.mark.parametrize("augmentations", [1, 3])
+@pytest.mark.parametrize("shadows", [0, 4])
+def test_written_and_read_back_alike(tmp_path: Path, augmentations: int, shadows: int) -> None:
+    before = [audit("full", shadows=shadows, augmentations=augmentations), audit("a=b", 3, shadows, augmentations)]
+    write_scores(tmp_path / "s.parquet", before)
+    for one, other in zip(before, read_scores(tmp_path / "s.parquet"), strict=True):
+        assert (one.target, one.examples, one.facts) == (other.target, other.examples, other.facts)
+        np.testing.assert_array_equal(one.statistic, other.statistic)
+        np.testing.assert_array_equal(one.member, other.member)
+        assert other.shadows.shape[0] == shadows
+        if shadows:
+            np.testing.assert_array_equal(one.shadows, other.shadows)
+            np.testing.assert_array_equal(one.inside, other.inside)
+        assert one.groups == other.groups
+    matrix, names = read_scores(tmp_path / "s.parquet")[0].membership("religion")
+    assert names == ("a", "b")
+    np.testing.assert_array_equal(matrix.sum(axis=1), [0, 1, 2, 0, 1, 2])
+
+
+def test_a_users_own_table(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "target": ["m"] * 3,
+            "example": ["1", "2", "3"],
+            "member": [True, False, True],
+            "statistic": [1, 2, 3],
+            "groups": [["young"], [], ["age=old"]],
+        }
+    )
+    frame.to_parquet(tmp_path / "s.parquet")
+    (found,) = read_scores(tmp_path / "s.parquet")
+    assert found.shadows.shape == (0, 3, 1)
+    assert found.groups == {"group": (("young",), (), ()), "age": ((), (), ("old",))}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda frame: frame.drop(columns="member"), "no column 'member' (bool"),
+        (lambda frame: frame.assign(member=[0, 1, 0]), "column 'member': expected bool"),
+        (lambda frame: frame.assign(statistic=["a", "b", "c"]), "column 'statistic': expected number"),
+        (lambda frame: frame.assign(statistic=[1.0, np.nan, 2.0]), "statistic"),
+        (lambda frame: frame.assign(example=["1", "1", "2"]), "an example stands there twice"),
+        (lambda frame: frame.assign(shadows=[[1.0], [1.0, 2.0], [1.0]]), "lists of 1 to 2 entries"),
+        (lambda frame: frame.assign(shadows=[[1.0], [1.0], [1.0]]), "no column 'inside'"),
+        (lambda frame: frame.assign(target=["m", None, "m"]), "column 'target': expected text"),
+        (lambda frame: frame.assign(groups=["a", "b", "c"]), "column 'groups': expected list of text"),
+        (lambda frame: frame.iloc[:0], "holds no rows"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_words(tmp_path: Path, change: Any, words: str) -> None:
+    frame = pd.DataFrame(
+        {"target": ["m"] * 3, "example": ["1", "2", "3"], "member": [True, False, True], "statistic": [1.0, 2.0, 3.0]}
+    )
+    change(frame).to_parquet(tmp_path / "s.parquet")
+    with pytest.raises(GroupgapError) as error:
+        read_scores(tmp_path / "s.parquet")
+    assert words in str(error.value)
+
+
+def test_no_parquet_file(tmp_path: Path) -> None:
+    (tmp_path / "s.parquet").write_text("hello")
+    with pytest.raises(GroupgapError, match="cannot be read as parquet"):
+        read_scores(tmp_path / "s.parquet")
+
+
+def test_targets_audited_on_other_rows_cannot_be_compared() -> None:
+    check_same_audit([audit("a"), audit("b")])
+    with pytest.raises(GroupgapError, match="'a' and 'b' were audited on different examples"):
+        check_same_audit([audit("a"), audit("b", member=np.arange(6) < 3)])
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(GroupgapError, match="do not fit"):
+        audit(inside=np.zeros((4, 5), dtype=bool))
+    with pytest.raises(GroupgapError, match="1 numbers of statistic are not finite"):
+        audit(statistic=np.array([[np.inf], *[[0.0]] * 5]))
