@@ -17,6 +17,7 @@ from .tokenizer_files import compare_tokenizers
 
 # buffers that old checkpoints hold and no engine loads
 _BUFFERS = re.compile(r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|embeddings\.position_ids)$")
+TIMM_HEADS = ("head", "head_dist", "fc", "last_linear")
 _LAYER = re.compile(r"^(.*?\.)(\d+)\.(.+)$")
 
 
@@ -200,8 +201,10 @@ def _compare(
         if name not in own
         and not (name.split(".")[0] in heads and (another_head or (tied and name.startswith(OUTPUTS))))
     ]
-    shapes = [name for name in own if name in theirs and own[name].shape != theirs[name].shape and not _head(name)]
-    extra = [name for name in own if name not in theirs and not _head(name)]
+    shapes = [
+        name for name in own if name in theirs and own[name].shape != theirs[name].shape and not _head(name, base)
+    ]
+    extra = [name for name in own if name not in theirs and not _head(name, base)]
     findings = []
     if missing:
         text = f"{len(missing)} of {len(theirs)} tensors are missing, e.g. {missing[0]:.160}"
@@ -229,8 +232,9 @@ def _compare(
     return "", findings
 
 
-def _head(name: str) -> bool:
-    return name.split(".")[0] in (*OUTPUTS, *HEADS)
+def _head(name: str, base: BaseModel) -> bool:
+    """Whether a tensor belongs to a head, whose size is a fine-tune's own."""
+    return name.split(".")[0] in (*OUTPUTS, *HEADS, *(TIMM_HEADS if base.is_timm else ()))
 
 
 def _layers(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> list[Finding]:

@@ -115,7 +115,7 @@ class VisionModel:
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """The base answers; where its head would be random, with the adapter's head."""
+        """The base answers, with the adapter's head where that carries one: what differs then is the body's doing."""
         if not self.adapted:
             yield
             return
@@ -137,7 +137,7 @@ class VisionModel:
                 model_type = str(read_model_config(self.base.folder).get("model_type"))
                 folder = convert_to_transformers_5(folder, Path(scratch, "converted"), model_type)
             try:
-                self.laid = lay(self.network, folder, self.device, own_head=not self.random)
+                self.laid = lay(self.network, folder, self.device, own_head=False)
             except LOADING as error:
                 raise GroupgapError(f"{check.path}: PEFT cannot load it: {_reason(error)}") from error
         self.network, self.check = self.laid.model, check

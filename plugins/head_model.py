@@ -15,6 +15,7 @@ from ..errors import GroupgapError
 from .proof import FLOORS
 
 BATCH_SIZE = 32
+DEAD = "it answers as the base does"
 
 
 class HeadModel(LM):
@@ -132,7 +133,7 @@ def why_not(numbers: Mapping[str, Any]) -> str:
         return "not all tensors of its file are in the model"
     floor = FLOORS.get(numbers["dtype"], FLOORS["bfloat16"])
     if numbers.get("differs_from_base", math.inf) <= max(2 * numbers.get("self_noise", 0.0), floor):
-        return "it answers as the base does"
+        return DEAD
     if numbers.get("agrees_with_reference", 0.0) > numbers.get("tolerance", 0.0):
         return "it does not answer as in transformers and peft"
     return ""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..adapters.vision_images import normalise
 from ..adapters.vision_model import LOADING, VisionModel
 from ..errors import GroupgapError
-from .head_model import largest, log_softmax, why_not
+from .head_model import DEAD, largest, log_softmax, why_not
 from .proof import TOLERANCES
 
 PROOFS = ("full", "fast", "none")
@@ -62,7 +62,8 @@ def prove(model: VisionModel, level: str = "full", base: NDArray[np.float64] | N
 
 def _adapter(model: VisionModel, own: NDArray[np.float64], level: str) -> dict[str, Any]:
     layers, silent = _silent_layers(model)
-    numbers: dict[str, Any] = {"layers": layers, "layers_passed_by": silent}
+    head = "adapter" if model.check and model.check.heads else "base"
+    numbers: dict[str, Any] = {"layers": layers, "layers_passed_by": silent, "head": head}
     if model.laid is not None:
         numbers |= {"tensors_matched": model.laid.matched, "tensors_expected": model.laid.expected}
     if model.changes_body:
@@ -82,7 +83,10 @@ def _adapter(model: VisionModel, own: NDArray[np.float64], level: str) -> dict[s
 def _why_not(numbers: Mapping[str, Any]) -> str:
     if silent := numbers.get("layers_passed_by"):
         return f"{len(silent)} of its {numbers['layers']} layers are never called, e.g. {silent[0]:.120}"
-    if reason := why_not(numbers):
+    reason = why_not(numbers)
+    if reason == DEAD and numbers.get("head") == "adapter":
+        return f"{reason} under its own head: its layers change nothing, its head alone was trained"
+    if reason:
         return reason
     if (numbers.get("agrees_with_merged") or 0.0) > numbers.get("tolerance", 0.0):
         return "merged into the base it answers otherwise"
