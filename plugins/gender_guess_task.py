@@ -135,12 +135,10 @@ class GenderGuessTask(FairTask):
         if self.probe.overlap == "paper":
             self.options = replace(self.options, part="train")
         most = dict.fromkeys(parts, EXAMPLES) | {self.options.part: self.probe.probe_reviews}
-        chosen = {
+        return {
             part: [review for _, review in first_hashed([(review["id"], review) for review in reviews], most[part])]
             for part, reviews in parts.items()
         }
-        together = {review["id"]: review for reviews in chosen.values() for review in reviews}
-        return chosen if self.options.part == "all" else {**chosen, "all": list(together.values())}
 
     def _check_documents(self, documents: Iterable[dict[str, Any]]) -> None:
         """The loader has looked at every review."""
@@ -148,7 +146,8 @@ class GenderGuessTask(FairTask):
     def _datasets(
         self, documents: list[dict[str, Any]], parts: Mapping[str, list[dict[str, Any]]]
     ) -> datasets.DatasetDict:
-        ordered = super()._datasets(parts["all"], parts)
+        together = {review["id"]: review for reviews in parts.values() for review in reviews}
+        ordered = super()._datasets(list(together.values()), parts)
         return datasets.DatasetDict(
             {
                 part: datasets.Dataset.from_list(
