@@ -14,6 +14,7 @@ from .errors import GroupgapError, one_line
 
 VERBS: dict[str, tuple[str, str]] = {
     "tasks": ("plugins.tasks_command", "list the tasks: axis, groups, licence, and whether the data is here"),
+    "control": ("plugins.control_command", "write a task that asks another one with balanced symbols and order"),
     "lm-eval": ("plugins.lm_eval_command", "run lm_eval with our tasks, without the startup file"),
     "plan": ("plugins.plan_command", "say what a roster would run: engines, variants, what is done already"),
     "run": ("plugins.run_command", "serve every variant of a roster, prove it live, ask it, and build the board"),
