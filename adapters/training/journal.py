@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -65,6 +66,7 @@ class Journal(TrainerCallback):
         self.stopped = False
         self._name, self._ids, self._say, self._every = name, ids, progress, checkpoint_steps
         self._losses: list[Any] = []
+        self._batches: list[list[int]] = []
         self._began = self._last_line = self._step_began = time.monotonic()
 
     def restore(self, checkpoint: Path) -> None:
@@ -73,8 +75,9 @@ class Journal(TrainerCallback):
         self.notes = Notes(**{item.name: told[item.name] for item in fields(Notes)})
 
     def told(self) -> dict[str, Any]:
-        """The notes as plain JSON, up to now."""
+        """The notes as plain JSON, up to now; called by all processes together."""
         self._settle()
+        self._gather()
         now = time.monotonic()
         self.notes.seconds += now - self._began
         self._began = now
@@ -82,7 +85,7 @@ class Journal(TrainerCallback):
 
     def saw(self, places: Sequence[int], loss: Any) -> None:
         """One batch went through the model: the places of its rows, and its share of the update's loss (a tensor)."""
-        self.notes.rows.extend(places)
+        self._batches.append(list(places))
         self._losses.append(loss)
 
     def _settle(self) -> None:
@@ -90,6 +93,12 @@ class Journal(TrainerCallback):
         if self._losses:
             self.notes.loss_sum += float(sum(float(loss) for loss in self._losses))
             self._losses = []
+
+    def _gather(self) -> None:
+        """Take in the rows that this process and its fellows saw, in the order in which the batches were dealt."""
+        dealt = itertools.zip_longest(*_everywhere(self._batches), fillvalue=[])
+        self.notes.rows.extend(place for turn in dealt for batch in turn for place in batch)
+        self._batches = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The Trainer's hook."""
@@ -104,7 +113,7 @@ class Journal(TrainerCallback):
         notes = self.notes
         if notes.first_loss is None:
             self._settle()
-            notes.first_loss = notes.loss_sum
+            notes.first_loss = _mean(notes.loss_sum)
         notes.updates += 1
         notes.steps += 1
         now = time.monotonic()
@@ -134,9 +143,10 @@ class Journal(TrainerCallback):
             control.should_evaluate = control.should_save = False
             return
         self._settle()
+        self._gather()
         notes = self.notes
         notes.orders.append(order_hash(self._ids[place] for place in notes.rows))
-        train = notes.loss_sum / notes.updates if notes.updates else None
+        train = _mean(notes.loss_sum / notes.updates) if notes.updates else None
         if train is not None and not math.isfinite(train):
             self._diverged()
         notes.epochs.append({"epoch": len(notes.epochs) + 1, "train": train, "validation": None})
@@ -166,6 +176,20 @@ class Journal(TrainerCallback):
             if name != "epoch" and value is not None
         ]
         self._say(f"{self._name}: epoch {len(self.notes.epochs)}: {', '.join(told)}")
+
+
+def _everywhere(value: Any) -> list[Any]:
+    """The value of every process that trains, in order."""
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    found: list[Any] = [value] if PartialState().num_processes == 1 else gather_object([value])
+    return found
+
+
+def _mean(loss: float) -> float:
+    losses = _everywhere(loss)
+    return float(sum(losses) / len(losses))
 
 
 def _epoch_ends(state: Any) -> bool:

@@ -184,10 +184,8 @@ def _write_last(path: Path, content: dict[str, Any]) -> None:
 def _is_disk(error: Exception) -> bool:
     """Whether a file could not be written: torch and safetensors have errors of their own for it."""
     said = str(error)
-    return isinstance(error, OSError) or any(
-        word in said
-        for word in ("No space left", "os error 28", "PytorchStreamWriter", "unexpected pos", "write failed")
-    )
+    words = ("No space left", "os error", "PytorchStreamWriter", "unexpected pos", "write failed")
+    return isinstance(error, OSError) or any(word in said for word in words)
 
 
 def good_checkpoints(folder: Path) -> list[Path]:
