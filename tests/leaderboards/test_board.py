@@ -238,13 +238,13 @@ def test_three_choices_are_judged_one_vs_rest(tmp_path: Path, factory: SimpleNam
     assert row.judgement.dpd.class_name == widest
     assert f"] ({widest})" in terminal(board)
     assert f"] ({widest})" in board_markdown(board)
-    assert f"<span>{widest}</span>" in board_page(board)
+    assert f"<em>{widest}</em>" in board_page(board)
     (line,) = csv.DictReader(io.StringIO(board_csv(board)))
     assert (line["dpd_class"], line["dpd_rate"]) == (widest, "")
     eod = row.judgement.eod
     assert (line["eod_class"], line["eod_rate"]) == (eod.class_name, eod.rate)
     assert f"] ({eod.class_name}, {str(eod.rate).upper()})" in terminal(board)
-    assert f"<span>{eod.class_name}, {str(eod.rate).upper()}</span>" in board_page(board)
+    assert f"<em>{eod.class_name}, {str(eod.rate).upper()}</em>" in board_page(board)
 
 
 def test_macro_f1_stands_in_the_tables_of_tasks_of_several_classes_only(

@@ -134,10 +134,11 @@ def test_whatever_a_model_and_its_groups_are_called_stays_text(
     plainer = board_of(factory.run(date=factory.LATER).write(tmp_path / "plain"))
     page, reference = Page(board_page(board)), Page(board_page(plainer))
     extra = len(page.tags) - len(reference.tags)
-    assert not {"script", "img", "iframe", "object", "link"} & set(page.tags)
-    assert extra < 20  # the rows of one more group and the remarks, nothing else
+    assert not {"img", "iframe", "object", "link", "base", "embed"} & set(page.tags)
+    assert page.tags.count("script") == 2
+    assert extra < 20  # the cells of one more group and the remarks, nothing else
     assert not [key for key, _ in page.attributes if key.startswith("on") or key in ("src", "style", "action")]
-    assert [value for key, value in page.attributes if key == "href"] == ["#reading"]
+    assert all(value and value.startswith("#") for key, value in page.attributes if key == "href")
     written = write_board(board, tmp_path / "out")
     (line,) = read_csv(written["board.csv"])
     assert not line["variant"].startswith(("=", "@", "+", "-", "\t"))
@@ -216,7 +217,6 @@ def test_the_page_asks_for_nothing_and_runs_nothing(board: Board) -> None:
     assert "default-src 'none'" in html
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "https://" not in html
-    assert "<script" not in html
     assert "prefers-color-scheme: dark" in html
 
 

@@ -1,0 +1,61 @@
+// Unpacks what Python computed. Nothing is estimated here: numbers come rounded as they are shown, in thousandths.
+const COLUMNS = 5;
+
+async function unpack() {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  const whole = new Uint8Array(await new Response(stream).arrayBuffer());
+  const length = new DataView(whole.buffer).getUint32(0, true);
+  const board = JSON.parse(new TextDecoder().decode(whole.subarray(4, 4 + length)));
+  board.planes = whole.subarray(4 + length);
+  board.entries = 0;
+  let first = 0;
+  board.tables.forEach((table, number) => {
+    Object.assign(table, { number, first, title: `${table.task} by ${table.axis}`, pairs: board.pairs.tables[number] });
+    table.rows = board.rows.slice(first, first + table.size);
+    table.rows.forEach((row, place) => Object.assign(row, { number: first + place, place, table }));
+    first += table.size;
+    if (!table.pairs) return;
+    table.pairs.start = board.entries;
+    board.entries += table.pairs.size * table.pairs.measures.length;
+  });
+  return board;
+}
+
+function unsigned(board, column, entry) {
+  const at = 2 * column * board.entries + entry;
+  return board.planes[at] | (board.planes[at + board.entries] << 8);
+}
+
+function signed(board, column, entry) {
+  const value = unsigned(board, column, entry);
+  return value & 1 ? -((value + 1) >> 1) : value >> 1;
+}
+
+// Where the comparison of two rows of a table stands; -1 where there is none.
+function pairPlace(pairs, a, b) {
+  if (pairs.pairs) return pairs.pairs.findIndex((pair) => pair[0] === a && pair[1] === b);
+  return a * pairs.rows - (a * (a + 1)) / 2 + (b - a - 1);
+}
+
+// All measures of row A minus row B (places in the table), or the words for why they were not compared.
+function compareRows(board, table, a, b) {
+  const pairs = table.pairs;
+  const [one, other, sign] = a < b ? [a, b, 1] : [b, a, -1];
+  const refused = pairs && pairs.refused.find((entry) => entry[0] === one && entry[1] === other);
+  if (refused) return `Not compared: ${refused[2]}.`;
+  const place = pairs && pairs.mode !== "none" ? pairPlace(pairs, one, other) : -1;
+  if (place < 0) return "Not compared: this board was built without this pair (groupgap board --pairs all).";
+  return pairs.measures.map(([metric, group], number) => {
+    const reason = pairs.reasons.find((entry) => entry[0] === number && entry[1] === place);
+    if (reason) return { metric, group, reason: reason[2] };
+    const entry = pairs.start + number * pairs.size + place;
+    const value = signed(board, 0, entry);
+    const below = unsigned(board, 1, entry);
+    const above = below + signed(board, 2, entry);
+    const [p, q, kind] = board.pairs.verdicts[unsigned(board, 3, entry)];
+    const detectable = signed(board, 4, entry) + Math.floor(((below + above) * 5) / 7);
+    const [low, high] = sign > 0 ? [value - below, value + above] : [-value - above, -value + below];
+    return { metric, group, value: sign * value, low, high, p, q, kind, detectable };
+  });
+}

@@ -1,0 +1,150 @@
+"""What the page's script is told of the board: everything that ``board.json`` holds and the page shows on demand.
+
+Every text is made harmless here (:func:`groupgap.leaderboards.markdown.plain`); the script shows texts as text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ...metrics import Calibration, CalibrationReport, Estimate, GroupRates
+from ..board import METRICS, Board, Row, SeedResult
+from ..flips import COSTS, HIGHER_IS_BETTER, flips_of, fronts, ranks
+from ..format import format_decided, format_p
+from ..markdown import plain
+from ..pairs import BANDED
+from ..report_blocks import Block
+from .pack import deflated, pack_pairs, shown
+
+RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
+CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
+Packed = str | list[Any]
+
+
+def page_data(board: Board) -> str:
+    """The packed data of a board (:func:`groupgap.leaderboards.page.pack.deflated`)."""
+    told: dict[tuple[tuple[str, str], ...], int] = {}
+    pairs, planes = pack_pairs(board.pairs)
+    document = {
+        "metrics": METRICS,
+        "better": {metric: metric in HIGHER_IS_BETTER for metric in METRICS},
+        "banded": BANDED,
+        "costs": COSTS,
+        "rates": RATES,
+        "calibration": CALIBRATION,
+        "tables": [_table(task, axis, rows) for (task, axis), rows in board.tables.items()],
+        "rows": [_row(row, told) for row in board.rows],
+        "provenance": [list(map(list, entries)) for entries in told],
+        "blocks": [_block(block) for block in board.blocks],
+        "flips": [{"between": one.between, "metrics": one.metrics, **asdict(one.counts)} for one in flips_of(board)],
+        "pairs": pairs,
+    }
+    return deflated(document, planes)
+
+
+def _table(task: str, axis: str, rows: Sequence[Row]) -> dict[str, Any]:
+    names = [row.variant for row in rows]
+    return {
+        "task": plain(task),
+        "axis": plain(axis),
+        "size": len(rows),
+        "ranks": {metric: ranks(rows, metric) for metric in BANDED},
+        "fronts": {gap: [names.index(name) for name in best] for gap, best in fronts(rows).items()},
+    }
+
+
+def _row(row: Row, told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, Any]:
+    judged = row.judgement
+    document: dict[str, Any] = {
+        "variant": plain(row.variant),
+        "base": _text(row.base),
+        "method": _text(row.method),
+        "metrics": [_estimate(getattr(judged, metric)) for metric in METRICS],
+        "groups": [_group(name, rates, row) for name, rates in judged.groups.items()],
+        "n": row.n,
+        "positive": _text(judged.positive),
+        "floor": judged.min_group,
+        "provenance": [told.setdefault(_entries(one), len(told)) for one in row.provenance],
+    }
+    optional = {
+        "calibration": None if row.calibration is None else _report(row.calibration),
+        "seeds": [_seed(one) for one in row.by_seed],
+        "bands": [row.bands.get(metric, "") for metric in BANDED] if row.bands else None,
+        "raw": None if row.raw is None else [_estimate(getattr(row.raw, metric)) for metric in METRICS],
+        "raw_task": _text(row.controlled_of),
+        "licence": _text(row.licence),
+        "trained": row.trained_parameters,
+        "proof": plain(row.proof),
+        "shots": row.shots,
+        "limited": row.limited,
+        "notes": [plain(note) for note in row.notes],
+    }
+    return document | {key: value for key, value in optional.items() if value not in (None, [], False)}
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else plain(text)
+
+
+def _entries(provenance: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((plain(key), plain(value)) for key, value in provenance.items())
+
+
+def _estimate(estimate: Estimate) -> Packed:
+    """``[value, low, high, chance median, chance p95, chance p, group, ...]`` in thousandths, or why there is none."""
+    if estimate.value is None:
+        return plain(f"{estimate.reason}, n = {estimate.n}")
+    found: list[Any] = [shown(estimate.value)]
+    known = estimate.low is not None and estimate.high is not None
+    found += [shown(estimate.low or 0.0), shown(estimate.high or 0.0)] if known else [None, None]
+    chance = estimate.chance
+    found += [None] * 3 if chance is None else [shown(chance.median), shown(chance.p95), format_p(chance.p_value)]
+    found += [" / ".join(map(plain, estimate.groups)) or None, plain(format_decided(estimate)) or None]
+    while found[-1] is None:
+        found.pop()
+    return found
+
+
+def _group(name: str, rates: GroupRates, row: Row) -> list[Any]:
+    """Name, n, positives, negatives, why it enters no gap, and an estimate of each of ``RATES``."""
+    estimates = [_estimate(getattr(rates, rate)) for rate in RATES]
+    return [plain(name), rates.n, rates.positives, rates.negatives, _text(row.left_out.get(name)), *estimates]
+
+
+def _report(report: CalibrationReport) -> dict[str, Any]:
+    groups = [[plain(name), _estimate(found.ece), _estimate(found.signed_gap)] for name, found in report.groups.items()]
+    return {"overall": _calibration(report.overall), "curve": _curve(report.overall), "groups": groups}
+
+
+def _calibration(found: Calibration) -> list[Packed]:
+    return [_estimate(getattr(found, name)) for name in CALIBRATION]
+
+
+def _curve(found: Calibration) -> list[Any]:
+    """For each bin that holds answers: its place, how many, mean confidence, share that is right."""
+    bins = () if found.curve is None else found.curve.bins
+    return [
+        [place, one.n, shown(one.confidence or 0.0), shown(one.accuracy or 0.0)]
+        for place, one in enumerate(bins)
+        if one.n
+    ]
+
+
+def _seed(one: SeedResult) -> list[Any]:
+    """Seed, run, and an estimate of each metric, then of the calibration error."""
+    metrics = [_estimate(getattr(one.judgement, metric)) for metric in METRICS]
+    ece = "not measured, n = 0" if one.calibration is None else _estimate(one.calibration.overall.ece)
+    return [one.seed, plain(one.variant), metrics, ece]
+
+
+def _block(block: Block) -> dict[str, Any]:
+    return {
+        "variant": plain(block.variant),
+        "task": _text(block.task),
+        "title": plain(block.title),
+        "columns": [plain(column) for column in block.columns],
+        "rows": [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in block.rows],
+        "notes": [plain(note) for note in block.notes],
+    }
