@@ -17,6 +17,7 @@ from .compared import Compared
 from .floors import floor_notes, floor_of
 from .methods import Method, Shared, methods_of, pairs, shared_seeds
 from .pairing import join, why_not_paired
+from .token_compare import with_token_effects
 from .unpaired import compare_unpaired
 from .verdict import OVERALL
 
@@ -89,7 +90,7 @@ def _compare_task(one: Method, other: Method, task: str, wish: Wish) -> Iterator
             pair = MethodPair(one.name, other.name, shared, min_group)
             compared = list(compare_methods(pair, a, b, wish.options))
         compared = [replace(one, notes=(*one.notes, *said)) for one in compared]
-        yield from map(_of_axis, compared) if number else compared
+        yield from map(_of_axis, compared) if number else (with_token_effects(one, shared, a, b) for one in compared)
 
 
 def _one_seed(a: str, b: str, shared: Shared) -> Iterator[str]:

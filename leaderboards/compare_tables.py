@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import __version__
 from ..metrics import Difference
+from ..metrics.token_compare import TOKEN_METRICS
 from .board import METRICS
 from .compare import tests_in
 from .compared import Compared
@@ -16,7 +17,10 @@ from .tables import estimate_document
 from .verdict import QUESTIONS, detectable, verdict
 
 HEADER = ("what", "A", "B", "A - B", "95% interval", "p", "q", "detectable")
-NAMES = {**METRICS, "selection_rate": "selection rate", "tpr": "TPR", "fpr": "FPR"}
+NAMES = {
+    **{**METRICS, "selection_rate": "selection rate", "tpr": "TPR", "fpr": "FPR"},
+    **{metric: f"{metric.replace('_', ' ')} in log-odds" for metric in TOKEN_METRICS},
+}
 WARNING = "Significant is not important: read the difference and its interval. Not significant is not equal."
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from ..metrics import Difference
+from ..metrics.token_compare import TOKEN_METRICS
 
 OVERALL = ("accuracy", "selection_rate", "tpr", "fpr")
 # neither of two is better for being higher
-HIGHER_ONLY = (*OVERALL, "pro_stereotype_ratio", "anti_stereotype_ratio", "stereotype_difference")
+HIGHER_ONLY = (
+    *(*OVERALL, "pro_stereotype_ratio", "anti_stereotype_ratio", "stereotype_difference"),
+    *("symbol_effect", "position_effect"),
+)
 # What is asked of two methods that were trained with several seeds; the two answers may well differ.
 QUESTIONS = {
     "trainings": "would other trainings of the two methods (other seeds) differ, on these documents?",
@@ -26,7 +30,7 @@ def detectable(one: Difference) -> tuple[float | None, str | None]:
         True
     """
     smallest = one.minimal_detectable
-    if smallest is not None and smallest < 1:
+    if smallest is not None and (smallest < 1 or one.metric in TOKEN_METRICS):  # log-odds have no largest size
         return smallest, None
     if smallest is not None:
         return None, UNSEEN
@@ -78,4 +82,4 @@ def _direction(one: Difference) -> str:
         return f"{higher} is better"
     if one.metric in HIGHER_ONLY:
         return f"{higher} is higher"
-    return f"{lower} is better (the smaller gap)"
+    return f"{lower} is better (the smaller {'effect' if one.metric == 'token_effect' else 'gap'})"

@@ -64,7 +64,7 @@ def write(
         samples = folder / f"samples_{template.task}_{DATE}.jsonl"
         samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
     results = {
-        "results": dict.fromkeys(configs, {}),
+        "results": {task: {} for task in configs},
         "configs": configs,
         "config": {"model": "hf", "model_args": "pretrained=m"},
     }
