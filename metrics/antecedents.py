@@ -119,7 +119,7 @@ def antecedent_gender(text: str, occupation: str, other: str = "", lexicon: Lexi
         >>> antecedent_gender("The nurse helped him.", "nurse").gender
         'unknown'
     """
-    plain = pronoun_gender(text, lexicon)
+    plain = pronoun_gender(f"{lexicon.marker} {text}", lexicon)
     tokens = _TOKEN.findall(first_answer(text, lexicon))
     lowered = [token.lower() for token in tokens]
     mine, theirs = (_mentions(lowered, name) for name in (occupation, other))

@@ -77,7 +77,8 @@ class PronounJudge:
         """The verdict of this judge, or of the one of that name."""
         if (name or self.name) == "antecedent":
             return antecedent_gender(text, occupation, other, self.lexicon)
-        return pronoun_gender(text, self.lexicon)
+        # the prompt ends with the marker: what follows the first one is all that the model wrote
+        return pronoun_gender(f"{self.lexicon.marker} {text}", self.lexicon)
 
 
 @dataclass(frozen=True)
