@@ -15,6 +15,7 @@ from .board import METRICS, Board, Row, SeedResult, estimates
 from .flips import Flips, flips_of, fronts
 from .markdown import plain
 from .pairs_document import pairs_document
+from .reported import Discrepancy
 
 SCHEMA = "groupgap-board"
 SCHEMA_VERSION = 1
@@ -111,15 +112,7 @@ def _row_document(row: Row) -> dict[str, Any]:
         "groups": [_group_document(name, rates, row) for name, rates in row.judgement.groups.items()],
         "calibration": None if row.calibration is None else _report_document(row.calibration),
         "by_seed": [_seed_document(one) for one in row.by_seed],
-        "lm_eval": [
-            {
-                "metric": found.metric,
-                "reported": found.reported,
-                "recomputed": estimate_document(found.recomputed),
-                "remark": found.remark,
-            }
-            for found in row.discrepancies
-        ],
+        "lm_eval": [_discrepancy_document(found) for found in row.discrepancies],
         "runs": list(row.dates),
         "lm_eval_versions": list(row.lm_eval_versions),
         "notes": list(row.notes),
@@ -128,6 +121,11 @@ def _row_document(row: Row) -> dict[str, Any]:
         "bands": dict(row.bands),
         "provenance": [dict(one) for one in row.provenance],
     }
+
+
+def _discrepancy_document(found: Discrepancy) -> dict[str, Any]:
+    recomputed = estimate_document(found.recomputed)
+    return {"metric": found.metric, "reported": found.reported, "recomputed": recomputed, "remark": found.remark}
 
 
 def _seed_document(one: SeedResult) -> dict[str, Any]:
