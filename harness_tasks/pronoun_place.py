@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..metrics.antecedents import FORMS, pronoun_form
-from ..metrics.pronouns import pronoun_gender
+from ..metrics.pronouns import ENGLISH
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -39,4 +39,4 @@ def cut_at_pronoun(sentence: str, gender: str, male_twin: str = "") -> tuple[str
 def _first(sentence: str, gender: str) -> tuple[int, str]:
     """Where the first pronoun of a gender stands, and which it is."""
     words = ((match.start(), match[0]) for match in _WORD.finditer(sentence))
-    return next((place, word) for place, word in words if pronoun_gender(word).gender == gender)
+    return next((place, word) for place, word in words if word.lower() in ENGLISH.words[gender])

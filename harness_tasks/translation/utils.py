@@ -89,7 +89,7 @@ def own_sentences(**options: object) -> Rows:
         **{name: name for name in ("label", "reference", "occupation", "other")},
         "marker": f"{wanted.target_language.lower()}:",
         "prompt": f"{wanted.source_language.lower()}:",
-        "pronouns": None if wanted.pronouns is None else {name: list(own) for name, own in wanted.pronouns.items()},
+        "pronouns": wanted.pronouns,
     }
     documents = _documents(frame, wanted, file, PronounJudge.from_metadata(told))
     origin = {"source": "file", "dataset": file, "revision": None, "files": {file: digest}, "rows": len(documents)}
