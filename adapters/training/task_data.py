@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,9 @@ def _task(recipe: Recipe) -> Any:
     return next(iter(tasks.values()))
 
 
-def _documents(rows: Iterable[Mapping[str, Any]] | None) -> Documents:
-    documents = tuple(rows or ())
+def _documents(rows: Any) -> Documents:
+    listed: list[Mapping[str, Any]] = rows.to_list() if hasattr(rows, "to_list") else list(rows or ())
+    documents = tuple(listed)
     ids = tuple(str(document.get("id", "")) for document in documents)
     if len(set(ids)) < len(ids) or "" in ids:  # a task of others: its rows have places, no names
         ids = tuple(str(place) for place in range(len(documents)))

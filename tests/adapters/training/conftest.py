@@ -52,9 +52,16 @@ class Toy:
         return {path.parent.name: read_training(path.parent) for path in (self.folder / out).glob("*/training.json")}
 
 
+SIZE = 600
+
+
 @pytest.fixture
-def toy(toy_models: dict[str, Path], tmp_path: Path) -> Toy:
+def toy(toy_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """A toy set of few documents, so that a training takes a second."""
     pytest.importorskip("transformers")
+    from groupgap.harness_tasks.toy.generate import generate
+
+    monkeypatch.setattr("groupgap.harness_tasks.toy.utils.generate", lambda: generate(SIZE))
     return Toy(toy_models["base"], tmp_path)
 
 
