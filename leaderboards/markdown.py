@@ -6,12 +6,18 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import regex  # type: ignore[import-untyped]
+
 from ..metrics import Estimate
 from .board import Board, Row
 from .format import RATE_WORDS, format_chance, format_decided, format_estimate, format_number
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
+# Characters that show nothing, turn the direction of others, or have no form of their own; and heaps of accents.
+HIDDEN = regex.compile(
+    r"[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f"
+    r"\U000e0100-\U000e01ef]|(?<=\p{M}{3})\p{M}"
+)
 MACRO_F1 = "macro F1"
 COLUMNS = ("rank", "variant", "n", "accuracy", MACRO_F1, "worst group", "spread", "dpd", "eod")
 LEGEND = (
@@ -30,8 +36,19 @@ def columns(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """A text on one line, control and direction characters and lone surrogates made visible."""
-    return CONTROL.sub(lambda found: "".join(f"\\u{ord(character):04x}" for character in found[0]), text)
+    """A text on one line: what is invisible or turns the direction of writing is written out.
+
+    Example:
+        >>> plain("a\\u202eb\\u200bc\\n")
+        'a\\\\u202eb\\\\u200bc\\\\u000a'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return str(HIDDEN.sub(lambda found: _named(ord(found[0])), text))
+
+
+def _named(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def escape(text: str) -> str:

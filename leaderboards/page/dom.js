@@ -27,7 +27,7 @@ function estimateCell(packed, chance = false) {
   const within = chance && p95 !== null && p95 !== undefined && value <= p95;
   return make(
     "td", {}, groups && chance ? make("b", {}, groups, " ") : "", number(value), " ", make("i", {}, interval(low, high)),
-    decided ? make("em", {}, ` ${decided}`) : "", within ? make("em", {}, " within chance") : "",
+    decided ? make("em", {}, ` ${decided}`) : "", within ? make("em", {}, " ≤ chance") : "",
   );
 }
 
