@@ -29,11 +29,12 @@ SOURCES := $(ROOT_FILES) README.md $(wildcard startup/groupgap*) $(shell find $(
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VLLM_CPU_KVCACHE_SPACE ?= 1
 
-.PHONY: help venv install demo test lint types clean
+.PHONY: help venv install demo example test lint types clean
 
 help:
 	@echo 'make demo [MODEL=path]  install, ask a model through lm_eval, build demo/board/index.html'
 	@echo 'make test               lint, types, tests'
+	@echo 'make example            train and judge the board of examples/lora-vs-full again (GROUPGAP_SHARED=folder)'
 	@echo 'make install            only make $(VENV) with groupgap and an engine'
 	@echo 'make clean              remove what was built; $(VENV) stays'
 
@@ -71,6 +72,10 @@ $(VENV)/groupgap: $(VENV)/installed $(SOURCES)
 demo: install
 	@$(PY) examples/demo.py --out demo --engine $(ENGINE) $(if $(MODEL),--model '$(MODEL)')
 
+# The board of examples/lora-vs-full, made again from the model and the data in GROUPGAP_SHARED.
+example: install
+	@$(PY) examples/lora-vs-full/run.py --out example
+
 # The last line is pytest's own summary.
 test: export OMP_NUM_THREADS := 1
 test: lint
@@ -88,5 +93,5 @@ types: install
 	@$(PY) -m mypy
 
 clean:
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist demo example .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
