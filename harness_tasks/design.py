@@ -87,7 +87,7 @@ def imbalance(cells: Sequence[Cell]) -> str | None:
 
     >>> one = Cell("direct", ("A", "B"), "letters", (0, 1))
     >>> imbalance([one])
-    "symbol 'A' of letters stands for meaning 0 1 times and for meaning 1 0 times"
+    "symbol 'A' of letters: meaning 0 has it 1 times, meaning 1 0 times"
     >>> imbalance([one, Cell("direct", ("B", "A"), "letters", (1, 0))]) is None
     True
     """
@@ -105,17 +105,17 @@ def imbalance(cells: Sequence[Cell]) -> str | None:
             by_position.setdefault((cell.symbol_set, position), Counter())[meaning] += 1
     for (name, symbol), times in by_symbol.items():
         if uneven := _uneven(times, size):
-            return f"symbol {symbol!r} of {name} stands for {uneven}"
+            return f"symbol {symbol!r} of {name}: {uneven}"
     for (name, position), times in by_position.items():
         if uneven := _uneven(times, size):
-            return f"position {position + 1} with {name} holds {uneven}"
+            return f"position {position + 1} with {name}: {uneven}"
     return None
 
 
 def _uneven(times: Counter[int], size: int) -> str | None:
     counts = [times[meaning] for meaning in range(size)]
     other = next((meaning for meaning in range(1, size) if counts[meaning] != counts[0]), None)
-    return None if other is None else f"meaning 0 {counts[0]} times and for meaning {other} {counts[other]} times"
+    return None if other is None else f"meaning 0 has it {counts[0]} times, meaning {other} {counts[other]} times"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Wording:
             other way round; two choices only. With it the choices themselves can serve as balanced symbols.
     """
 
-    ask: str | None
+    ask: str | None = None
     turned: str | None = None
 
 
@@ -147,6 +147,11 @@ class Design:
     symbol_sets: Mapping[str, tuple[str, ...]]
     cells: int | None = 4
     content: tuple[str, ...] = ("text",)
+
+    def __post_init__(self) -> None:
+        """Refuse symbols that could not be told apart."""
+        for name, symbols in self.symbol_sets.items():
+            check_distinct(name, symbols)
 
     @classmethod
     def read(cls, entry: Mapping[str, Any], options: Mapping[str, Any]) -> Design:
@@ -227,8 +232,8 @@ class Design:
                     f"symbol set {name!r} has {len(symbols)} symbols, and a document {len(meanings)} choices: "
                     "name more symbols, or leave the set out (option symbol_sets)"
                 )
-            check_distinct(name, meanings if name == WORDS else symbols)
         if WORDS in self.symbol_sets:
+            check_distinct(WORDS, meanings)
             alone = [name for name, wording in self.wordings.items() if wording.turned is None]
             if len(meanings) != 2 or alone:
                 raise GroupgapError(
@@ -271,9 +276,9 @@ def check_distinct(name: str, symbols: Sequence[str]) -> None:
     Traceback (most recent call last):
     groupgap.errors.GroupgapError: symbol set 'mine': '1' begins '10', so that its probability holds the other's: ...
     """
-    for one in symbols:
-        for other in symbols:
-            if one is not other and other.startswith(one):
+    for place, one in enumerate(symbols):
+        for other in (*symbols[:place], *symbols[place + 1 :]):
+            if other.startswith(one) and one.strip():
                 raise GroupgapError(
                     f"symbol set {name!r}: {one!r} begins {other!r}, so that its probability holds the other's: "
                     "take symbols none of which begins another"

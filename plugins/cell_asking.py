@@ -51,7 +51,9 @@ class CellAsking(ConfigurableTask):
     @cached_property
     def eval_docs(self) -> datasets.Dataset:
         """The content-free inputs, then the raw task's documents, each with the cells in which it is asked."""
-        raw = list(super().eval_docs)
+        found = super().eval_docs
+        self.features = list(found.features)  # lm-eval sets it later, and needs it to read the choices
+        raw = list(found)
         content = self.design.content
         blankable = bool(raw and content) and all(isinstance(raw[0].get(field), str) for field in content)
         free = [self._without_content(raw[0], place) for place in range(len(CONTENT_FREE))] if blankable else []

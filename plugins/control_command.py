@@ -112,7 +112,7 @@ def controlled_file(task: str, path: Path, config: Mapping[str, Any], wanted: Wa
         f"# made by groupgap control {task}",
         f"include: {path.name if same else os.fspath(path.resolve())}",
         f"task: {task}{SUFFIX}",
-        f"tag: [{TAG}]",
+        f"tag: [{TAG}]" if ours else "tag: []",
         f"class: !function groupgap.plugins.controlled_task.{kind}",
     ]
     rest: dict[str, Any] = {}
