@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -71,7 +72,7 @@ def training_arguments(recipe: Recipe, method: Method, folder: Path, prepared: P
         "disable_tqdm": True,
         "report_to": "none",
         "dataloader_pin_memory": False,
-        "use_cpu": device == "cpu",
+        "use_cpu": device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     }
     try:
         return TrainingArguments(**{**values, **settings.trainer})
