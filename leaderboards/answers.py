@@ -284,16 +284,16 @@ def _assemble(run: Run, task: str, columns: _Columns, positive: object) -> tuple
 
 
 def _classes(columns: _Columns) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the classes: the choices' texts, or what the task calls them, or their positions, where the choices
-    differ between documents.
+    """The names of the classes: what the task calls them, or the choices' texts; their positions where these differ
+    between documents.
     """
+    if {len(texts) for texts in columns.choices} == {len(columns.named_classes)}:
+        return columns.named_classes, ()
     if len(columns.choices) == 1:
         (texts,) = columns.choices
         if len(set(texts)) == len(texts) and all(text.strip() for text in texts):
             return texts, ()
     size = max(map(len, columns.choices))
-    if {len(texts) for texts in columns.choices} == {len(columns.named_classes)}:
-        return columns.named_classes, ()
     note = "the choices differ between documents: classes are positions, and so are all rates but accuracy"
     return tuple(f"choice {index + 1}" for index in range(size)), (note,)
 
