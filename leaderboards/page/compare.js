@@ -45,7 +45,7 @@ function comparison(table, a, b) {
   });
   return [
     make("p", { class: "verdict" }, make("strong", {}, "A = ", rowA.variant, ", B = ", rowB.variant, ". "), sentence(found)),
-    window.table(`Differences on ${table.title}, 95% intervals; bars from ${number(-scale)} to ${number(scale)}`, ["what", "A", "B", "A − B", "p", "q", "in words"], lines, "comparison"),
+    makeTable(`Differences on ${table.title}, 95% intervals; bars from ${number(-scale)} to ${number(scale)}`, ["what", "A", "B", "A − B", "p", "q", "in words"], lines, "comparison"),
   ];
 }
 

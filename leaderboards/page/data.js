@@ -38,6 +38,13 @@ function pairPlace(pairs, a, b) {
   return a * pairs.rows - (a * (a + 1)) / 2 + (b - a - 1);
 }
 
+// What a row shows of a measure; null where it is undefined.
+function shownValue(board, row, metric, group) {
+  const entry = group === null ? null : row.groups.find((one) => one[0] === group);
+  const packed = group === null ? row.metrics[Object.keys(board.metrics).indexOf(metric)] : entry ? entry[5] : "";
+  return typeof packed === "string" ? null : packed[0];
+}
+
 // All measures of row A minus row B (places in the table), or the words for why they were not compared.
 function compareRows(board, table, a, b) {
   const pairs = table.pairs;
@@ -50,7 +57,8 @@ function compareRows(board, table, a, b) {
     const reason = pairs.reasons.find((entry) => entry[0] === number && entry[1] === place);
     if (reason) return { metric, group, reason: reason[2] };
     const entry = pairs.start + number * pairs.size + place;
-    const value = signed(board, 0, entry);
+    const [shownA, shownB] = [one, other].map((row) => shownValue(board, table.rows[row], metric, group));
+    const value = signed(board, 0, entry) + (shownA === null || shownB === null ? 0 : shownA - shownB);
     const below = unsigned(board, 1, entry);
     const above = below + signed(board, 2, entry);
     const [p, q, kind] = board.pairs.verdicts[unsigned(board, 3, entry)];

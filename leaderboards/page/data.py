@@ -26,7 +26,8 @@ Packed = str | list[Any]
 def page_data(board: Board) -> str:
     """The packed data of a board (:func:`groupgap.leaderboards.page.pack.deflated`)."""
     told: dict[tuple[tuple[str, str], ...], int] = {}
-    pairs, planes = pack_pairs(board.pairs)
+    rows = board.tables
+    pairs, planes = pack_pairs(board.pairs, [rows[one.task, one.axis] for one in board.pairs])
     document = {
         "metrics": METRICS,
         "better": {metric: metric in HIGHER_IS_BETTER for metric in METRICS},
@@ -64,6 +65,7 @@ def _row(row: Row, told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, An
         "metrics": [_estimate(getattr(judged, metric)) for metric in METRICS],
         "groups": [_group(name, rates, row) for name, rates in judged.groups.items()],
         "n": row.n,
+        "classes": len(row.classes),
         "positive": _text(judged.positive),
         "floor": judged.min_group,
         "provenance": [told.setdefault(_entries(one), len(told)) for one in row.provenance],
@@ -114,8 +116,7 @@ def _group(name: str, rates: GroupRates, row: Row) -> list[Any]:
 
 
 def _report(report: CalibrationReport) -> dict[str, Any]:
-    groups = [[plain(name), _estimate(found.ece), _estimate(found.signed_gap)] for name, found in report.groups.items()]
-    return {"overall": _calibration(report.overall), "curve": _curve(report.overall), "groups": groups}
+    return {"overall": _calibration(report.overall), "curve": _curve(report.overall)}
 
 
 def _calibration(found: Calibration) -> list[Packed]:

@@ -31,7 +31,7 @@ function estimateCell(packed, chance = false) {
   );
 }
 
-function table(caption, header, rows, className = "plain") {
+function makeTable(caption, header, rows, className = "plain") {
   return make(
     "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     make(

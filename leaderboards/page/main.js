@@ -53,6 +53,7 @@ async function start() {
   update();
   addEventListener("hashchange", () => location.hash.includes("=") && (readState(), update()));
   addEventListener("popstate", () => (readState(), update()));
+  addEventListener("beforeprint", () => board.tables.filter(tableShown).forEach(fillRates));
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
   document.documentElement.dataset.ready = "yes";
 }

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..format import DIGITS, format_p
+from ...metrics import Estimate
+from ..board import Row
+from ..format import DIGITS
 from ..markdown import plain
 from ..pairs import LEVEL, Pairs
 
 IntArray = npt.NDArray[np.int64]
 COLUMNS = ("value", "below", "above", "p", "detectable")
+SMALLEST = 1e-9  # p-values under it are not told apart
 CANNOT, APART, ALONE = 0, 1, 2  # what the test allows to say; ALONE: by its p-value, but not among all tests
 
 
@@ -44,18 +47,39 @@ def deflated(document: Mapping[str, Any], planes: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
 
 
-def pack_pairs(tables: Sequence[Pairs]) -> tuple[dict[str, Any], bytes]:
+def short_p(value: float) -> str:
+    """A p-value or q-value as the page shows it: two digits, one under 0.001; one under 0.05 never looks like another.
+
+    Example:
+        >>> short_p(0.4321), short_p(0.04996), short_p(0.000123), short_p(1e-20), short_p(1.0)
+        ('0.43', '0.04996', '0.0001', '<1e-9', '1')
+    """
+    if value < SMALLEST:
+        return f"<{SMALLEST:.0e}".replace("e-0", "e-")
+    texts = (f"{value:.{digits}g}" for digits in range(1 if value < 0.001 else 2, 17))
+    return next((text for text in texts if (float(text) < LEVEL) == (value < LEVEL)), repr(value))
+
+
+def pack_pairs(tables: Sequence[Pairs], rows: Sequence[Sequence[Row]]) -> tuple[dict[str, Any], bytes]:
     """The comparisons of all tables.
+
+    Args:
+        tables: the comparisons.
+        rows: the rows of each of these tables, in order.
 
     Returns:
         A JSON-ready header (for each table: measures, pairs where they are not all, reasons; for all: the shown p and
         q, and what they allow to say) and the planes: of each of ``COLUMNS`` the low bytes, then the high bytes, table
         by table, measure by measure.
     """
-    verdicts: dict[tuple[str, str, int], int] = {("", "", CANNOT): 0}
+    found = [_verdicts(one) for one in tables]
+    known = {verdict: p for of_table in found for verdict, p in of_table}
+    verdicts = sorted(known, key=lambda one: (known[one], one))
+    places = {verdict: place for place, verdict in enumerate(verdicts)}
     columns: dict[str, list[IntArray]] = {name: [] for name in COLUMNS}
-    for one in tables:
-        for name, column in zip(COLUMNS, _columns(one, verdicts), strict=True):
+    for one, of_table, shown_rows in zip(tables, found, rows, strict=True):
+        verdict = np.array([places[entry] for entry, _ in of_table], dtype=np.int64)
+        for name, column in zip(COLUMNS, _columns(one, verdict, shown_rows), strict=True):
             columns[name].append(column)
     planes = b""
     for parts in columns.values():
@@ -65,28 +89,52 @@ def pack_pairs(tables: Sequence[Pairs]) -> tuple[dict[str, Any], bytes]:
     return header, planes
 
 
-def _columns(pairs: Pairs, verdicts: dict[tuple[str, str, int], int]) -> Iterable[IntArray]:
-    """Value, distances to the ends of the interval, place in ``verdicts``, detectable difference; flat, unsigned."""
+def _columns(pairs: Pairs, verdict: IntArray, rows: Sequence[Row]) -> Iterable[IntArray]:
+    """Value, distances to the ends of the interval, place of the verdict, detectable difference; flat, unsigned.
+
+    What follows nearly from other numbers on the page is left away: of the value the difference of the rows' rounded
+    numbers, of the upper distance the lower one, of the detectable difference (2.80 standard errors) half an interval.
+    """
     found = pairs.found
     value, low, high = (_thousandths(array) for array in (found.value, found.low, found.high))
     detectable = np.minimum(_thousandths(found.detectable), 1000)
     below, above = value - low, high - value
-    yield _zigzag(value)
+    yield _zigzag(value - _differences(pairs, rows))
     yield below
     yield _zigzag(above - below)
-    p_values, q_values = found.p_value.ravel().tolist(), pairs.q_value.ravel().tolist()
-    yield np.array(
-        [verdicts.setdefault(_verdict(p, q), len(verdicts)) for p, q in zip(p_values, q_values, strict=True)],
-        dtype=np.int64,
-    )
-    # Mostly 2.80 standard errors where half an interval is 1.96: what is left is small.
+    yield verdict
     yield _zigzag(detectable - (below + above) * 5 // 7)
+
+
+def _differences(pairs: Pairs, rows: Sequence[Row]) -> IntArray:
+    """(M * P,) row A minus row B, each rounded as the page shows it; 0 where one is undefined."""
+    parts = []
+    for metric, group in pairs.found.measures:
+        estimates = [getattr(row.judgement, metric) if group is None else _accuracy_of(row, group) for row in rows]
+        defined = np.array([one is not None and one.value is not None for one in estimates], dtype=np.bool_)
+        values = np.array(
+            [shown(one.value) if one and one.value is not None else 0 for one in estimates], dtype=np.int64
+        )
+        a, b = pairs.found.pairs.T
+        parts.append(np.where(defined[a] & defined[b], values[a] - values[b], 0))
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+
+def _accuracy_of(row: Row, group: str) -> Estimate | None:
+    rates = row.judgement.groups.get(group)
+    return None if rates is None else rates.accuracy
+
+
+def _verdicts(pairs: Pairs) -> list[tuple[tuple[str, str, int], float]]:
+    """What is shown of each test, and its p-value, by which neighbours are alike."""
+    p_values, q_values = pairs.found.p_value.ravel().tolist(), pairs.q_value.ravel().tolist()
+    return [(_verdict(p, q), 2.0 if math.isnan(p) else p) for p, q in zip(p_values, q_values, strict=True)]
 
 
 def _verdict(p: float, q: float) -> tuple[str, str, int]:
     if math.isnan(p) or math.isnan(q):
         return "", "", CANNOT
-    return format_p(p), format_p(q), APART if q < LEVEL else ALONE if p < LEVEL else CANNOT
+    return short_p(p), short_p(q), APART if q < LEVEL else ALONE if p < LEVEL else CANNOT
 
 
 def _thousandths(values: npt.NDArray[np.float64]) -> IntArray:

@@ -26,6 +26,50 @@ function sortRanking(key, descending) {
   }
 }
 
+// The interval as a line and the value as a tick; of a gap the area of chance alone, of an accuracy the mark of guessing.
+function bar(packed, scale, guess) {
+  const at = (value) => Math.round(Math.max(0, Math.min(1, value / scale)) * 100);
+  const [value, low, high, , p95] = packed;
+  const mark = p95 !== null && p95 !== undefined ? ["c", p95] : guess ? ["g", guess] : null;
+  const line = low === null || low === undefined ? "" : `M${at(low)} 5h${Math.max(at(high) - at(low), 1)}`;
+  return draw(
+    "svg", { "aria-hidden": "true" }, mark && draw("path", { class: mark[0], d: `M${at(mark[1])} 0v10H0V0` }),
+    draw("path", { d: `${line}M${at(value)} 1v8` }),
+  );
+}
+
+function drawBars(table) {
+  if (table.drawn) return;
+  table.drawn = true;
+  const names = Object.keys(board.metrics);
+  table.section.querySelectorAll(".ranking thead th").forEach((head, column) => {
+    if (!head.dataset.scale) return;
+    const place = names.indexOf(head.dataset.key);
+    const scale = 1000 * Number(head.dataset.scale);
+    if (scale < 1000) head.querySelector("small").append(`; bar to ${head.dataset.scale}`);
+    for (const row of table.rows) {
+      const packed = row.metrics[place];
+      if (typeof packed !== "string") row.lines[0].children[column].append(bar(packed, scale, head.dataset.key === "accuracy" && 1000 / row.classes));
+    }
+  });
+}
+
+// The rates of all rows side by side, made when they are asked for.
+function fillRates(table) {
+  const details = table.section.querySelector(".rates");
+  if (!details || details.children.length > 1) return;
+  const groups = [...new Set(table.rows.flatMap((row) => row.groups.map((entry) => entry[0])))];
+  const lines = table.rows.map((row) => [
+    make("th", { scope: "row" }, row.variant),
+    groups.map((name) => {
+      const entry = row.groups.find((one) => one[0] === name);
+      return [6, 7, 8].map((place) => estimateCell(entry ? entry[place] : "not asked"));
+    }),
+  ]);
+  const header = ["variant", ...groups.flatMap((name) => ["selection rate", "TPR", "FPR"].map((rate) => `${name}: ${rate}`))];
+  details.append(makeTable("Rates of each group, with 95% intervals", header, lines, "groups"));
+}
+
 // The direction in which a column is sorted first: the best on top.
 const startsDescending = (key) => key === "n" || board.better[key] === true;
 
@@ -45,6 +89,11 @@ function enhanceRanking() {
       };
       head.replaceChild(make("button", { type: "button", onclick: pressed }, label.cloneNode()), label);
     }
+    const details = table.section.querySelector(".rates");
+    if (details) {
+      details.hidden = false;
+      details.addEventListener("toggle", () => fillRates(table));
+    }
     table.rows.forEach((row) =>
       row.lines[0].querySelector("a").addEventListener("click", (event) => {
         event.preventDefault();
@@ -62,6 +111,7 @@ function filterRanking() {
   let rows = 0;
   for (const table of board.tables) {
     table.section.hidden = !tableShown(table);
+    if (!table.section.hidden) drawBars(table);
     for (const row of table.rows) {
       const shown = rowShown(row);
       rows += shown && !table.section.hidden;

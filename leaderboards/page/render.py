@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
+from collections.abc import Iterable
 from importlib.resources import files
 
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -20,7 +22,6 @@ from ..flips import flips_of
 from ..format import format_chance, format_decided, format_estimate, format_interval, format_number
 from ..markdown import plain, under_table
 from ..summary import beyond_chance, summary
-from .bars import bar, chance_mark, scale_of
 from .data import page_data
 
 TEMPLATES = ("index.html.j2", "ranking.html.j2", "groups.html.j2", "flips.html.j2", "reading.html.j2")
@@ -64,12 +65,9 @@ def board_page(board: Board) -> str:
         "millions": millions,
     }
     environment.globals |= {
-        "bar": bar,
-        "chance_mark": chance_mark,
         "beyond_chance": beyond_chance,
         "columns": columns,
         "gap_names": GAPS,
-        "scale_of": scale_of,
         "heat": heat,
         "under_table": under_table,
         "metric_names": METRICS,
@@ -106,6 +104,17 @@ def columns(rows: tuple[Row, ...]) -> dict[str, tuple[str, str, float]]:
         for metric, words in COLUMNS.items()
         if several or metric != "macro_f1"
     }
+
+
+def scale_of(estimates: Iterable[Estimate]) -> float:
+    """The end of a column's scale: the largest interval end or chance level, up to the next tenth; at most 1."""
+    ends = (
+        end
+        for one in estimates
+        for end in (one.value, one.high, None if one.chance is None else one.chance.p95)
+        if end is not None
+    )
+    return min(1.0, max(1, math.ceil(max(ends, default=0.0) * 10 - 1e-9)) / 10)
 
 
 def heat(value: float) -> str:

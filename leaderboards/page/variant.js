@@ -13,7 +13,7 @@ function metricTable(row) {
     return row.raw ? [...cells, make("td", {}, raw)] : cells;
   });
   const header = ["metric", "value [95% interval]", "by chance", "band"];
-  return table("Metrics", row.raw ? [...header, `on ${row.raw_task} (raw)`] : header, lines, "plain groups");
+  return makeTable("Metrics", row.raw ? [...header, `on ${row.raw_task} (raw)`] : header, lines, "plain groups");
 }
 
 function groupTable(row) {
@@ -22,7 +22,7 @@ function groupTable(row) {
     make("td", {}, n.toLocaleString("en")), make("td", {}, positives ?? "–"), make("td", {}, negatives ?? "–"),
     rates.map((packed) => estimateCell(packed)),
   ]);
-  return table("Each group, with 95% intervals", ["group", "n", "positives", "negatives", ...RATE_NAMES], lines, "groups");
+  return makeTable("Each group, with 95% intervals", ["group", "n", "positives", "negatives", ...RATE_NAMES], lines, "groups");
 }
 
 function reliability(curve) {
@@ -54,11 +54,9 @@ function calibrationPart(row) {
     const perfect = typeof packed === "string" || packed[3] === undefined || packed[3] === null ? "" : `a calibrated model: ${number(packed[3])}, 95% under ${number(packed[4])}, p = ${packed[5]}`;
     return [rowHead(PARTS[name]), estimateCell(packed), make("td", {}, perfect)];
   });
-  const groups = row.calibration.groups.map(([name, ece, gap]) => [rowHead(name), estimateCell(ece), estimateCell(gap)]);
   return [
     make("h3", {}, "Calibration"), row.calibration.curve.length ? reliability(row.calibration.curve) : "",
-    table("Do the probabilities mean what they say?", ["measure", "value [95% interval]", "beside it"], lines, "groups"),
-    table("Calibration of each group", ["group", "ECE", "confidence − accuracy"], groups, "groups"),
+    makeTable("Do the probabilities mean what they say?", ["measure", "value [95% interval]", "beside it"], lines, "groups"),
   ];
 }
 
@@ -66,14 +64,14 @@ function seedPart(row) {
   if (!row.seeds) return [];
   const names = Object.values(board.metrics);
   const lines = row.seeds.map(([seed, run, metrics, ece]) => [rowHead(String(seed)), make("td", {}, run), metrics.map((packed) => estimateCell(packed)), estimateCell(ece)]);
-  return [make("h3", {}, "Training seeds"), table("Each training, with intervals over documents", ["seed", "run", ...names, "ECE"], lines, "groups")];
+  return [make("h3", {}, "Training seeds"), makeTable("Each training, with intervals over documents", ["seed", "run", ...names, "ECE"], lines, "groups")];
 }
 
 function blockPart(row) {
   const blocks = board.blocks.filter((block) => block.variant === row.variant && (block.task === null || block.task === row.table.task));
   return blocks.map((block) => [
     make("h3", {}, block.title), block.task ? make("p", { class: "quiet" }, block.task) : "",
-    table(block.title, block.columns, block.rows.map((cells) => cells.map((cell) => make("td", {}, cell === null ? "–" : String(cell)))), "groups"),
+    makeTable(block.title, block.columns, block.rows.map((cells) => cells.map((cell) => make("td", {}, cell === null ? "–" : String(cell)))), "groups"),
     block.notes.map((note) => make("p", { class: "quiet" }, note)),
   ]);
 }
