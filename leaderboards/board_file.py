@@ -95,6 +95,8 @@ class SavedRow(_Part):
     groups: list[SavedGroup] = []
     by_seed: list[SavedSeed] = []
     lm_eval_versions: list[str] = []
+    trained_parameters: int | None = None
+    controlled_of: str | None = None
     notes: list[str] = []
 
 

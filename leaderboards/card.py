@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEADER = ("measure", "value", "95% interval", "by chance alone")
 GROUP_HEADER = ("group", "n", "accuracy", "chosen as positive", "true positive rate", "false positive rate")
 RATES = {"dpd": "share given the positive choice", "eopp": "true positive rate"}
+TASK_TYPES = {"timm": "image-classification", "groupgap-classifier": "text-classification"}  # the hub's words
 PROOFS = {
     "full": "the engine's answers to probe texts agree with those of transformers and peft, and (but for the base) "
     "differ from the base's",
@@ -65,7 +66,7 @@ def _results(row: SavedRow) -> Iterable[EvalResult]:
         words = METRICS.get(name, name)
         if saved.value is not None:
             yield EvalResult(
-                task_type="image-classification" if row.backend == "timm" else "text-classification",
+                task_type=TASK_TYPES.get(row.backend, "text-generation"),
                 dataset_type=plain(row.task),
                 dataset_name=f"{plain(row.task)}, groups by {plain(row.axis)}",
                 dataset_config=plain(row.axis),
@@ -107,6 +108,7 @@ def _who(row: SavedRow) -> str:
     made = [f"**{escape(row.variant)}**"]
     made += [f"method {escape(row.method)}"] if row.method else []
     made += [f"base {escape(row.base)}"] if row.base else []
+    made += [f"{row.trained_parameters:,} trained parameters"] if row.trained_parameters is not None else []
     if len(row.by_seed) > 1:
         seeds = ", ".join(map(str, row.seeds))
         made.append(f"means over {len(row.by_seed)} trainings (seeds {seeds}), with intervals over trainings")
@@ -153,6 +155,8 @@ def _group(one: SavedGroup) -> list[str]:
 
 def _remarks(row: SavedRow) -> Iterable[str]:
     yield f"positive choice: {escape(row.positive)}" if row.positive else "no positive choice: rates are one-vs-rest"
+    if row.controlled_of:
+        yield f"the debiased answers to {escape(row.controlled_of)}, asked in balanced wordings, symbols and orders"
     small = [f"{escape(one.group)} ({escape(one.left_out)})" for one in row.groups if one.left_out]
     yield f"a rate on fewer than {row.min_group} documents enters no gap" + (f": {'; '.join(small)}" if small else "")
     for level in row.proof.split(", "):

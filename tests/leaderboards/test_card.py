@@ -36,7 +36,7 @@ def with_seeds(tmp_path: Path, factory: SimpleNamespace) -> Path:
     for number, seed in enumerate((13, 42, 1337)):
         folder = factory.run(n=120, skill=number).write(tmp_path / "runs" / f"{number}")
         described = {"name": f"lora-{seed}", "base": "org/base", "method": "lora", "weights": f"w{number}"}
-        described |= {"seed": seed, "proof": {"level": "full", "passed": True}}
+        described |= {"seed": seed, "proof": {"level": "full", "passed": True}, "trained_parameters": 41120}
         (folder / "variant.json").write_text(json.dumps(described))
     return tmp_path / "runs"
 
@@ -64,6 +64,7 @@ def test_the_hub_reads_every_number_of_the_row(
     out = board(tmp_path, tmp_path / "run", "--min-group", "5")
     found = ModelCard(card(capsys, out, "org/model-a"))
     assert found.data.model_name == "org/model-a"
+    assert {result.task_type for result in found.data.eval_results} == {"text-generation"}
     results = {result.metric_type: result for result in found.data.eval_results}
     said = {
         "accuracy": "accuracy",
@@ -117,7 +118,8 @@ def test_several_trainings_are_one_card_and_each_has_its_own(
     out = board(tmp_path, with_seeds(tmp_path, factory), "--min-group", "5")
     (row,) = json.loads((out / "board.json").read_text())["rows"]
     text = card(capsys, out, "lora")
-    assert "means over 3 trainings (seeds 13, 42, 1337), with intervals over trainings; 120 documents." in text
+    assert "41,120 trained parameters, means over 3 trainings (seeds 13, 42, 1337), with intervals over" in text
+    assert "trainings; 120 documents." in text
     medians = [one["metrics"]["dpd"]["chance"]["median"] for one in row["by_seed"]]
     chance = table_of(text, "demographic parity difference")[3]
     assert chance == f"{min(medians):.3f} to {max(medians):.3f}, by training"
