@@ -115,7 +115,7 @@ def ask(model: Any, question: Question, source: str, save_into: Path) -> None:
     results = simple_evaluate(
         model=model,
         tasks=[question.name],
-        task_manager=_manager(question.name, question.options),
+        task_manager=_manager(question.name, {**_window_of(model), **question.options}),
         num_fewshot=question.num_fewshot,
         limit=question.limit,
         bootstrap_iters=1000,
@@ -128,6 +128,15 @@ def ask(model: Any, question: Question, source: str, save_into: Path) -> None:
     for task, lines in samples.items():
         tracker.save_results_samples(task_name=task, samples=lines)
     _check_written(save_into, question.name, sum(map(len, samples.values())))
+
+
+def _window_of(model: Any) -> dict[str, Any]:
+    """What lm-eval's command would tell a task of the model: where its tokenizer is, and how many tokens it takes."""
+    told = {
+        "tokenizer": getattr(getattr(model, "tokenizer", None), "name_or_path", None),
+        "max_length": getattr(model, "max_length", None),
+    }
+    return {key: value for key, value in told.items() if isinstance(value, str | int) and value}
 
 
 def _check_written(folder: Path, task: str, expected: int) -> None:
