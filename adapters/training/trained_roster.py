@@ -34,7 +34,7 @@ def write_roster(recipe: Recipe, out: Path, names: Sequence[str], base: Path, pr
     defaults = {"base": recipe.base, "engine": engine, **said}
     if prepared.classes:
         defaults.setdefault("labels", {name.strip(): place for place, name in enumerate(prepared.classes)})
-    variants = [{"name": "base", "method": "base"}] if engine == "vllm" else []
+    variants = [{"name": "base", "method": "base"}] if engine in ("vllm", "hf") else []
     variants += [_variant(out, name, base, engine) for name in names]
     roster = {"tasks": tasks or [own], "defaults": defaults, "variants": variants}
     path = out / ROSTER
