@@ -200,6 +200,7 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
             f"Fields to choose from: {_fields(path)}"
         )
     fair = run.fair(task)
+    _check_judgeable(path, task, fair)
     columns = _Columns(axes, roles_of(task, fair), tuple(map(str, fair.get("classes") or ())))
     lines = _of_filter(path, config)
     if fair.get("controlled"):
@@ -231,6 +232,21 @@ def _of_filter(path: Path, config: Mapping[str, Any]) -> Iterator[tuple[int, dic
 
 def _fields(path: Path) -> str:
     return survey_fields(line["doc"] for _, line in read_json_lines(path) if isinstance(line.get("doc"), dict))
+
+
+def _check_judgeable(path: Path, task: str, fair: Mapping[str, Any]) -> None:
+    """Refuse answers that no label judges, and scores that are no log-probabilities of choices."""
+    probe, data = (value if isinstance(value, dict) else {} for value in (fair.get("probe"), fair.get("data")))
+    if probe.get("scoring") == "paper":
+        raise GroupgapError(
+            f"task {task} ({path}): scoring=paper scores whole strings, not choices: its shares are in the table of "
+            f"lm_eval; leave it out by --skip {task}, or ask again with scoring=choice"
+        )
+    if data.get("labelled") is False:
+        raise GroupgapError(
+            f"task {task} ({path}): its texts name no author gender, so that no answer is right or wrong: "
+            f"`groupgap token-bias` reads it; leave it out here by --skip {task}"
+        )
 
 
 def _check_labels(path: Path, columns: _Columns) -> None:
