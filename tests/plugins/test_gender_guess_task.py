@@ -295,3 +295,32 @@ def test_examples_are_the_same_while_a_review_is_cut(stories: Path, lines: Path)
         task.set_fewshot_seed(7)
         shots.append(task.fewshot_context(document, 2).split("Question: ")[1:3])
     assert shots[0] == shots[1]
+
+
+def _read(folder: Path, result: dict[str, Any]) -> Any:
+    """What the board makes of a run, written by lm-eval's own writer."""
+    from groupgap.leaderboards.answers import read_answers
+    from groupgap.leaderboards.runs import find_runs
+    from lm_eval.loggers import EvaluationTracker
+
+    tracker = EvaluationTracker(output_path=str(folder))
+    samples = result.pop("samples")
+    result["config"] |= {"model": "ruled", "model_args": "pretrained=ruled"}
+    tracker.general_config_tracker.model_name_sanitized = "ruled"
+    tracker.save_results_aggregated(results=result, samples=samples)
+    for task, lines in samples.items():
+        tracker.save_results_samples(task_name=task, samples=lines)
+    (run,), _ = find_runs([folder])
+    return read_answers(run, next(iter(samples)))
+
+
+def test_the_board_judges_labelled_probes_and_says_why_it_cannot_judge_others(lines: Path, tmp_path: Path) -> None:
+    model = RuledModel(lambda _, choice: -float(choice == "No"))
+    with pytest.raises(GroupgapError, match=r"`groupgap token-bias` reads it; leave it out here by --skip"):
+        _read(tmp_path / "runs", _evaluate(model, ["gender_guess_yn1"], {"part": "all"}))
+    rows = "".join(f"review number {n} was fine,{'female' if n % 3 == 0 else 'male'}\n" for n in range(200))
+    (lines / "reviews.csv").write_text("text,gender\n" + rows)
+    result = _evaluate(model, ["gender_guess_yn1"], {"part": "all"})
+    (answers,) = _read(tmp_path / "labelled", dict(result))
+    assert (answers.n, answers.groups, answers.positive_class) == (400, ("male", "female"), "Yes")
+    assert float((answers.predictions == answers.labels).mean()) == 0.5
