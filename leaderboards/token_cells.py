@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..errors import GroupgapError
 from ..harness_tasks.design import Cell
 from ..metrics.cell_effects import CellMatrix, Level
 from .answers import Answers
-from .collection import Entry
 from .controlled import CellAnswers, read_cells
 from .runs import Run
 from .untrusted import read_json_lines
@@ -108,10 +107,6 @@ def cell_matrix(cells: Sequence[Sequence[Cell]], log_probabilities: FloatArray) 
 
 
 def units(answers: Answers, rows: IntArray) -> IntArray:
-    """(n,) one number for documents that are drawn together: copies of one text."""
-    return np.asarray(np.unique(np.array(answers.documents, dtype=object)[rows], return_inverse=True)[1])
-
-
-def controlled_entries(entries: Sequence[Entry]) -> Iterator[Entry]:
-    """Those that answer a controlled task."""
-    yield from (entry for entry in entries if is_controlled(entry.run, entry.task))
+    """(n,) one number for documents that are drawn together: those that the task calls one unit, or copies of one."""
+    together = np.array(answers.documents, dtype=object) if answers.clusters is None else answers.clusters
+    return np.asarray(np.unique(together[rows].astype(str), return_inverse=True)[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from .. import __version__
@@ -96,8 +97,15 @@ def _sizes_document(one: Sizes) -> dict[str, Any]:
     }
 
 
-def _maxima_document(one: Maxima | None) -> dict[str, float] | None:
-    return None if one is None else {"value": one.value, "low": one.low, "high": one.high, "p": one.p_value}
+def _maxima_document(one: Maxima | None) -> dict[str, float | None] | None:
+    if one is None:
+        return None
+    return {"value": one.value, "low": _finite(one.low), "high": _finite(one.high), "p": one.p_value}
+
+
+def _finite(value: float) -> float | None:
+    """A bound, or ``None`` where there is none."""
+    return value if isfinite(value) else None
 
 
 def _effect_document(one: Effect) -> dict[str, Any]:
@@ -216,8 +224,8 @@ def _bias_rows(about: dict[str, Any], bias: TokenBias) -> Iterator[dict[str, Any
             ("meaning", sizes.token_minus_meaning, sizes.verdict_of_meaning),
         ):
             if difference is not None:
-                interval = {"low": difference.low, "high": difference.high, "interval": "simultaneous t over documents"}
-                found = Estimate(difference.value, bias.n, **interval)  # type: ignore[arg-type]
+                low, high = _finite(difference.low), _finite(difference.high)
+                found = Estimate(difference.value, bias.n, low=low, high=high, interval="simultaneous t over documents")
                 named = {**about, "part": "token less other", "name": other, "scale": scale}
                 yield {**_row(named, found), "p": difference.p_value, "verdict": verdict}
     for effect in bias.effects:

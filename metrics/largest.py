@@ -29,6 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+TOO_FEW = "none: a candidate rests on 1 document"
 NO_LESS = 1e-9  # of a standard error: what floating point alone can do to equal numbers
 
 
@@ -55,7 +56,7 @@ class Maxima:
 
     Attributes:
         value: of the measured maxima.
-        low: lower end of the interval.
+        low: lower end of the interval; minus infinity where a candidate rests on a single document.
         high: upper end of the interval.
         p_value: two-sided, of the null hypothesis that both maxima are equal; the interval is its inversion.
         stderr: of the difference between the two candidates that were measured to be the largest.
@@ -171,6 +172,9 @@ def largest(
         names: of each candidate; those of the largest become ``groups``.
         confidence: of the interval, see the docstring of this module.
 
+    Returns:
+        The largest; without an interval where a candidate rests on a single document, for that one could be anything.
+
     Example:
         >>> rng = np.random.default_rng(0)
         >>> both = means(rng.normal([1.0, 0.0], 1.0, (400, 2)))
@@ -183,9 +187,12 @@ def largest(
     low = value - stats.t.isf(tail / len(value), degrees) * error
     high = value + stats.t.isf(tail, degrees) * error
     best = int(value.argmax())
+    n = int(found.sizes[candidates[best] != 0].min())
+    if not np.isfinite(error).all():
+        return Estimate(float(value[best]), n, interval=TOO_FEW, groups=names[best])
     return Estimate(
         float(value[best]),
-        int(found.sizes[candidates[best] != 0].min()),
+        n,
         stderr=float(error[best]),
         low=max(0.0, float(low.max())),
         high=float(high.max()),

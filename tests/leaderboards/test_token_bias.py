@@ -258,3 +258,40 @@ def test_seeds_are_listed_not_folded(write: Write, tmp_path: Path) -> None:
         (folder / "variant.json").write_text(json.dumps(told))
     found = token_report(Request([tmp_path / "s13", tmp_path / "s42"]), None).tasks
     assert [(one.variant, one.seed) for one in found] == [("lora-13", 13), ("lora-42", 42)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_hardly_any_documents_make_no_interval_and_no_error(
+    write: Write, factory: SimpleNamespace, tmp_path: Path, n: int
+) -> None:
+    documents, cells, logs = scores(factory, {"A": 1.0})
+    folder = write("a", {}, documents=documents[:n], cells=[cells] * n, log_probabilities=logs[:n], predictions=[0] * n)
+    out = tmp_path / "out"
+    assert cli.main(["token-bias", str(folder), "-o", str(out), "--min-group", "1"]) == 0
+    (axis,) = json.loads((out / "token_bias.json").read_text())["tasks"][0]["axes"]
+    token = axis["sizes"]["log-odds"]["token"]
+    assert token["value"] == pytest.approx(1.0, abs=0.5)
+    assert ("low" in token) == (n > 1)
+    assert axis["sizes"]["log-odds"]["verdict"] in (None, "cannot tell")
+
+
+def test_copies_of_a_document_are_one_cluster(write: Write, factory: SimpleNamespace) -> None:
+    documents, cells, _ = scores(factory, {"A": 1.0})
+    once = only(write("a", {})).axes[0].bias
+    twice = (
+        only(
+            write(
+                "b",
+                {},
+                documents=[*documents, *documents],
+                cells=[cells] * 2 * N,
+                log_probabilities=np.concatenate([scores(factory, {})[2]] * 2),
+                predictions=[0] * 2 * N,
+            )
+        )
+        .axes[0]
+        .bias
+    )
+    token, other = (one.sizes["log-odds"].meaning for one in (once, twice))
+    assert other.n == 2 * token.n
+    assert (other.low, other.high) == (pytest.approx(token.low), pytest.approx(token.high))

@@ -65,7 +65,9 @@ def test_a_mean_of_one_document_makes_no_bound() -> None:
     drawn = means(np.array([[1.0, 9.0], [2.0, 0.0], [2.5, 0.0]]), inside)
     found = largest(drawn, np.array([[0.0, 1.0], [1.0, 0.0]]), [("lone",), ("three",)])
     assert (found.value, found.groups) == (9.0, ("lone",))
-    assert found.high == np.inf
+    assert (found.low, found.high, found.interval) == (None, None, "none: a candidate rests on 1 document")
+    minus = difference_of_largest(drawn, np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]))
+    assert (minus.low, minus.high, minus.p_value) == (-np.inf, np.inf, 1.0)
 
 
 @settings(max_examples=60, deadline=None)
