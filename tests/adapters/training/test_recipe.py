@@ -97,3 +97,17 @@ def test_what_a_recipe_tells_of_a_method_has_no_seed_and_no_place(tmp_path: Path
     told = read.told(read.methods[1])
     assert (told["r"], told["learning_rate"], told["task"], told["max_length"]) == (8, 2e-3, "toy_religion_fair", None)
     assert not {"seed", "seeds", "base", "path"} & set(told)
+
+
+def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (DOCS / "train.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    read = recipe(tmp_path, text)
+    assert [method.name for method in read.methods][-1] == "sweep-r8"
+    assert len(read.seeds) == 5
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    page = (DOCS / "train.md").read_text()
+    schema = recipe_schema()
+    keys = {*schema["properties"], *schema["$defs"]["MethodFile"]["properties"]}
+    assert {key for key in keys if f"`{key}`" not in page} == set()
