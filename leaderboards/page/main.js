@@ -16,13 +16,36 @@ function change(values, isStep = false) {
   update(Object.keys(values));
 }
 
+// Parts that are drawn when they come into view, and what they depend on.
+const PARTS_IN_VIEW = {
+  compare: { update: () => updateComparison(), keys: ["task", "axis", "with", "a", "b"] },
+  flips: { update: () => updateSlope(), keys: ["task", "axis", "base", "method", "with", "a", "b", "slope"] },
+  cost: { update: () => updateCost(), keys: ["task", "axis", "base", "method", "with", "gap"] },
+};
+const inView = new Set();
+const outdated = new Set();
+
+function drawOutdated(parts = inView) {
+  for (const part of [...outdated].filter((one) => parts.has(one))) {
+    outdated.delete(part);
+    PARTS_IN_VIEW[part].update();
+  }
+}
+
 function update(keys = KEYS) {
-  const touched = (...names) => names.some((name) => keys.includes(name));
-  if (touched("task", "axis", "base", "method", "sort")) updateRanking();
-  if (touched("task", "axis", "with", "a", "b")) updateComparison();
-  if (touched("task", "axis", "base", "method", "with", "a", "b", "slope")) updateSlope();
-  if (touched("task", "axis", "base", "method", "with", "gap")) updateCost();
-  if (touched("row", "of")) updateVariant();
+  const touched = (names) => names.some((name) => keys.includes(name));
+  if (touched(["task", "axis", "base", "method", "sort"])) updateRanking();
+  for (const [part, { keys: names }] of Object.entries(PARTS_IN_VIEW)) if (touched(names)) outdated.add(part);
+  drawOutdated();
+  if (touched(["row", "of"])) updateVariant();
+}
+
+function watchParts() {
+  const observer = new IntersectionObserver((entries) => {
+    entries.forEach((entry) => inView[entry.isIntersecting ? "add" : "delete"](entry.target.id));
+    drawOutdated();
+  }, { rootMargin: "400px" });
+  Object.keys(PARTS_IN_VIEW).forEach((part) => observer.observe(by(part)));
 }
 
 // Links inside the page move the view and the focus, and leave the state in the address alone.
@@ -48,12 +71,15 @@ async function start() {
   by("variant").addEventListener("close", () => state.row && change({ row: "", of: "" }));
   by("variant").addEventListener("click", (event) => event.target === by("variant") && by("variant").close());
   document.querySelectorAll("form").forEach((form) => form.addEventListener("submit", (event) => event.preventDefault()));
-  enhanceRanking();
+  board.tables.forEach((table) => Object.assign(table, { order: table.rows }));
+  board.tables.forEach(enhanceTable);
   readState();
   update();
+  watchParts();
   addEventListener("hashchange", () => location.hash.includes("=") && (readState(), update()));
   addEventListener("popstate", () => (readState(), update()));
   addEventListener("beforeprint", () => board.tables.filter(tableShown).forEach(fillRates));
+  addEventListener("beforeprint", () => drawOutdated(new Set(outdated)));
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
   document.documentElement.dataset.ready = "yes";
 }

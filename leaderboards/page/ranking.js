@@ -1,29 +1,29 @@
-// Sorting and filtering of the tables that stand in the page already.
+// Sorting and filtering of the tables that stand in the page already, and the bars of the rows that are shown.
 const FILTERS = ["task", "axis", "base", "method"];
+const PLAIN_KEYS = ["rank", "variant", "n", "trained", "licence", "proof"];
+const MOST = 150; // rows of a table that are shown before more are asked for
+
+const metricPlace = (metric) => Object.keys(board.metrics).indexOf(metric);
+const wanted = (name) => (name === "task" && !state.task ? (board.tables.length > 3 ? board.tables[0].task : "*") : state[name] || "*");
+const tableShown = (table) => ["task", "axis"].every((name) => wanted(name) === "*" || wanted(name) === table[name]);
+const rowShown = (row) => ["base", "method"].every((name) => wanted(name) === "*" || wanted(name) === (row[name] ?? ""));
 
 function sortValue(row, key) {
   if (key === "rank") return row.place;
-  if (key === "n" || key === "variant") return row[key];
-  if (key === "trained" || key === "licence" || key === "proof") return row[key] ?? null;
-  const packed = row.metrics[Object.keys(board.metrics).indexOf(key)];
+  if (PLAIN_KEYS.includes(key)) return row[key] ?? null;
+  const packed = row.metrics[metricPlace(key)];
   return typeof packed === "string" ? null : packed[0];
 }
 
-function sortRanking(key, descending) {
-  const sign = descending ? -1 : 1;
-  for (const table of board.tables) {
-    const keyed = table.rows.map((row) => [sortValue(row, key), row]);
-    keyed.sort(([one, a], [other, b]) => {
-      if (one === null || other === null) return (one === null) - (other === null) || a.place - b.place;
-      const order = typeof one === "number" ? one - other : one < other ? -1 : one > other ? 1 : 0;
-      return sign * order || a.place - b.place;
-    });
-    table.body.append(...keyed.map(([, row]) => row.lines[0]));
-  }
-  for (const head of document.querySelectorAll(".ranking thead th")) {
-    if (head.dataset.key === key) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-    else head.removeAttribute("aria-sort");
-  }
+// The rows in the order wanted; what is undefined comes last, whatever the direction.
+function sorted(rows, key, descending) {
+  const keyed = rows.map((row) => [sortValue(row, key), row]);
+  keyed.sort(([one, a], [other, b]) => {
+    if (one === null || other === null) return (one === null) - (other === null) || a.place - b.place;
+    const order = typeof one === "number" ? one - other : one < other ? -1 : one > other ? 1 : 0;
+    return (descending ? -order : order) || a.place - b.place;
+  });
+  return keyed.map(([, row]) => row);
 }
 
 // The interval as a line and the value as a tick; of a gap the area of chance alone, of an accuracy the mark of guessing.
@@ -38,20 +38,13 @@ function bar(packed, scale, guess) {
   );
 }
 
-function drawBars(table) {
-  if (table.drawn) return;
-  table.drawn = true;
-  const names = Object.keys(board.metrics);
-  table.section.querySelectorAll(".ranking thead th").forEach((head, column) => {
-    if (!head.dataset.scale) return;
-    const place = names.indexOf(head.dataset.key);
-    const scale = 1000 * Number(head.dataset.scale);
-    if (scale < 1000) head.querySelector("small").append(`; bar to ${head.dataset.scale}`);
-    for (const row of table.rows) {
-      const packed = row.metrics[place];
-      if (typeof packed !== "string") row.lines[0].children[column].append(bar(packed, scale, head.dataset.key === "accuracy" && 1000 / row.classes));
-    }
-  });
+function drawBars(table, row) {
+  if (row.drawn) return;
+  row.drawn = true;
+  for (const { column, scale, metric } of table.scales) {
+    const packed = row.metrics[metricPlace(metric)];
+    if (typeof packed !== "string") row.lines[0].children[column].append(bar(packed, scale, metric === "accuracy" && 1000 / row.classes));
+  }
 }
 
 // The rates of all rows side by side, made when they are asked for.
@@ -60,7 +53,7 @@ function fillRates(table) {
   if (!details || details.children.length > 1) return;
   const groups = [...new Set(table.rows.flatMap((row) => row.groups.map((entry) => entry[0])))];
   const lines = table.rows.map((row) => [
-    make("th", { scope: "row" }, row.variant),
+    rowHead(row.variant),
     groups.map((name) => {
       const entry = row.groups.find((one) => one[0] === name);
       return [6, 7, 8].map((place) => estimateCell(entry ? entry[place] : "not asked"));
@@ -73,53 +66,59 @@ function fillRates(table) {
 // The direction in which a column is sorted first: the best on top.
 const startsDescending = (key) => key === "n" || board.better[key] === true;
 
-function enhanceRanking() {
-  for (const table of board.tables) {
-    table.section = document.querySelector(`[data-table="${table.number}"]`);
-    const bodies = [...table.section.querySelectorAll("tbody")];
-    table.body = bodies[0];
-    table.rows.forEach((row) => (row.lines = bodies.map((body) => body.children[row.place])));
-    for (const head of table.section.querySelectorAll(".ranking thead th")) {
-      const key = head.dataset.key;
-      const label = head.firstChild;
-      const pressed = () => {
-        const same = (state.sort || "rank").replace("-", "") === key;
-        const descending = same ? !state.sort.startsWith("-") : startsDescending(key);
-        change({ sort: (descending ? "-" : "") + key });
-      };
-      head.replaceChild(make("button", { type: "button", onclick: pressed }, label.cloneNode()), label);
-    }
-    const details = table.section.querySelector(".rates");
-    if (details) {
-      details.hidden = false;
-      details.addEventListener("toggle", () => fillRates(table));
-    }
-    table.rows.forEach((row) =>
-      row.lines[0].querySelector("a").addEventListener("click", (event) => {
-        event.preventDefault();
-        change({ row: row.variant, of: table.title }, true);
-      }),
-    );
-  }
+function pressed(key) {
+  const now = state.sort || "rank";
+  const same = now.replace("-", "") === key;
+  change({ sort: ((same ? !now.startsWith("-") : startsDescending(key)) ? "-" : "") + key });
 }
 
-const wanted = (name) => (name === "task" && !state.task ? (board.tables.length > 3 ? board.tables[0].task : "*") : state[name] || "*");
-const tableShown = (table) => ["task", "axis"].every((name) => wanted(name) === "*" || wanted(name) === table[name]);
-const rowShown = (row) => ["base", "method"].every((name) => wanted(name) === "*" || wanted(name) === (row[name] ?? ""));
+function enhanceTable(table) {
+  table.section = document.querySelector(`[data-table="${table.number}"]`);
+  table.bodies = [...table.section.querySelectorAll("tbody")];
+  table.rows.forEach((row) => (row.lines = table.bodies.map((body) => body.children[row.place])));
+  table.heads = [...table.section.querySelectorAll(".ranking thead th")];
+  table.scales = [];
+  table.heads.forEach((head, column) => {
+    const { key, scale } = head.dataset;
+    const label = head.firstChild;
+    head.replaceChild(make("button", { type: "button", onclick: () => pressed(key) }, label.cloneNode()), label);
+    if (!scale) return;
+    table.scales.push({ column, scale: 1000 * Number(scale), metric: key });
+    if (Number(scale) < 1) head.querySelector("small").append(`; bar to ${scale}`);
+  });
+  table.more = make("button", { type: "button", hidden: true, onclick: () => ((table.all = true), updateRanking()) });
+  table.bodies[0].closest(".scroll").after(table.more);
+  table.bodies[0].addEventListener("click", (event) => {
+    const line = event.target.closest("th a") && event.target.closest("tr");
+    if (!line) return;
+    event.preventDefault();
+    const row = table.rows.find((one) => one.lines[0] === line);
+    change({ row: row.variant, of: table.title }, true);
+  });
+  const details = table.section.querySelector(".rates");
+  if (!details) return;
+  details.hidden = false;
+  details.addEventListener("toggle", () => fillRates(table));
+}
 
-function filterRanking() {
-  let rows = 0;
-  for (const table of board.tables) {
-    table.section.hidden = !tableShown(table);
-    if (!table.section.hidden) drawBars(table);
-    for (const row of table.rows) {
-      const shown = rowShown(row);
-      rows += shown && !table.section.hidden;
-      row.lines.forEach((line) => (line.hidden = !shown));
-    }
+function showRows(table, key, descending) {
+  const order = sorted(table.rows, key, descending);
+  const fitting = order.filter(rowShown);
+  const shown = new Set(table.all ? fitting : fitting.slice(0, MOST));
+  for (const row of order) {
+    row.lines.forEach((line) => line.hidden !== !shown.has(row) && (line.hidden = !shown.has(row)));
+    if (shown.has(row)) drawBars(table, row);
   }
-  by("count").textContent = `${rows} of ${board.rows.length} rows shown`;
-  by("count").hidden = false;
+  if (order.some((row, place) => row !== table.order[place])) {
+    table.bodies.forEach((body, which) => body.append(...order.map((row) => row.lines[which])));
+    table.order = order;
+  }
+  table.heads.forEach((head) => head.removeAttribute("aria-sort"));
+  const head = table.heads.find((one) => one.dataset.key === key);
+  if (head) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  table.more.textContent = `Show all ${fitting.length} rows (the first ${MOST} are shown)`;
+  table.more.hidden = shown.size === fitting.length;
+  return fitting.length;
 }
 
 function filterForm() {
@@ -132,14 +131,20 @@ function filterForm() {
   });
   const keys = [["rank", "rank"], ["variant", "name"], ["-accuracy", "accuracy"], ["accuracy_spread", "spread"], ["dpd", "DPD"], ["eod", "EOD"], ["trained", "trained parameters"]];
   const sort = state.sort || "rank";
-  if (!keys.some(([key]) => key === sort)) keys.push([sort, sort.replace("-", "").replaceAll("_", " ")]);
+  if (!keys.some(([key]) => key === sort)) keys.push([sort, `${sort.replace("-", "").replaceAll("_", " ")}, reversed`]);
   const reset = make("button", { type: "button", onclick: () => change({ task: "", axis: "", base: "", method: "", sort: "" }) }, "Reset");
   show(by("filters"), ...fields.filter(Boolean), choice("Sort by", "sort", keys, sort, (value) => change({ sort: value })), reset);
 }
 
 function updateRanking() {
   filterForm();
-  filterRanking();
-  const key = (state.sort || "rank").replace("-", "");
-  sortRanking(key in board.metrics || ["rank", "variant", "n", "trained", "licence", "proof"].includes(key) ? key : "rank", (state.sort || "").startsWith("-"));
+  const told = (state.sort || "rank").replace("-", "");
+  const known = told in board.metrics || PLAIN_KEYS.includes(told);
+  let rows = 0;
+  for (const table of board.tables) {
+    table.section.hidden = !tableShown(table);
+    if (!table.section.hidden) rows += showRows(table, known ? told : "rank", known && (state.sort || "").startsWith("-"));
+  }
+  by("count").textContent = `${rows} of ${board.rows.length} rows fit`;
+  by("count").hidden = false;
 }
