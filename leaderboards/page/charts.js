@@ -79,16 +79,13 @@ function costChart(table, gap) {
       draw("circle", { class: isBest ? "best" : "dot", cx: x(gapOf[0]), cy: y(accuracyOf[0]), r: isBest ? 5 : 3.5 }, draw("title", {}, `${row.variant}: accuracy ${number(accuracyOf[0])} ${interval(accuracyOf[1], accuracyOf[2])}, gap ${number(gapOf[0])} ${interval(gapOf[1], gapOf[2])}`)),
     ];
   });
-  const named = best.slice(0, 12).map((one) => {
-    const right = x(one.x[0]) > width * 0.7;
-    return label(x(one.x[0]) + (right ? -9 : 9), y(one.y[0]) - 7, cut(one.row.variant), right ? "end" : "start", "");
-  });
+  const named = best.map((one, place) => label(x(one.x[0]) - 8, y(one.y[0]) - 8, String(place + 1), "end", "named"));
   const chart = draw(
     "svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": `Accuracy against ${board.metrics[gap]}; on the front: ${best.map((one) => one.row.variant).join(", ")}` },
     draw("path", { class: "axis", d: `M${left} 14V${height - bottom}H${width - 20}` }), ticks, label(left + 8, 24, "accuracy", "start"), label(width - 20, height - 6, `${board.metrics[gap]} (0 is best)`, "end"),
     draw("path", { class: "front", d: steps }), marks, named,
   );
-  return make("figure", {}, chart, make("figcaption", { class: "quiet" }, `On the front: ${best.map((one) => `${one.row.variant} (accuracy ${number(one.y[0])}, gap ${number(one.x[0])})`).join("; ")}.`));
+  return make("figure", {}, chart, make("figcaption", { class: "quiet" }, `On the front: ${best.map((one, place) => `${place + 1} ${one.row.variant} (accuracy ${number(one.y[0])}, gap ${number(one.x[0])})`).join("; ")}.`));
 }
 
 function updateCost() {

@@ -145,6 +145,6 @@ function updateRanking() {
     table.section.hidden = !tableShown(table);
     if (!table.section.hidden) rows += showRows(table, known ? told : "rank", known && (state.sort || "").startsWith("-"));
   }
-  by("count").textContent = `${rows} of ${board.rows.length} rows fit`;
+  by("count").textContent = `${rows} of ${board.rows.length} rows`;
   by("count").hidden = false;
 }
