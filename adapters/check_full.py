@@ -241,15 +241,15 @@ def _layers(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> lis
     """Incomplete: a layer that lacks what all others have, or fewer layers than the configuration says."""
     if not tensors:
         return [Finding("empty", "refused", "its file holds no tensors", "save the whole model with save_pretrained")]
-    stacks: dict[str, dict[int, set[str]]] = {}
-    for name in tensors:
+    stacks: dict[str, dict[int, dict[str, tuple[int, ...]]]] = {}
+    for name, tensor in tensors.items():
         found = _LAYER.match(name)
         if found and len(found[2]) < 7 and not _BUFFERS.search(name):
-            stacks.setdefault(found[1], {}).setdefault(int(found[2]), set()).add(found[3])
+            stacks.setdefault(found[1], {}).setdefault(int(found[2]), {})[found[3]] = tensor.shape
     for stack, layers in stacks.items():
-        for layer, parts in layers.items():
-            others = [found for number, found in layers.items() if number != layer]
-            lost = set.intersection(*others) - parts if len(others) > 1 else set()
+        for layer, parts in layers.items() if _alike(layers) else ():
+            others = [set(found) for number, found in layers.items() if number != layer]
+            lost = set.intersection(*others) - set(parts) if len(others) > 1 else set()
             if lost:
                 text = f"{stack}{layer} lacks {len(lost)} tensors that all other layers have, e.g. {min(lost):.120}"
                 return [Finding("layer", "refused", text, "save the whole model with save_pretrained")]
@@ -261,6 +261,12 @@ def _layers(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> lis
         text = f"its configuration says {count} layers, its weights have {most}"
         return [Finding("layers", "refused", text, "save the whole model with save_pretrained")]
     return []
+
+
+def _alike(layers: Mapping[int, Mapping[str, tuple[int, ...]]]) -> bool:
+    """Whether what the layers of a stack share has one shape: the stages of Swin grow, and the last one is another."""
+    first = next(iter(layers.values()))
+    return all(parts.get(part, shape) == shape for parts in layers.values() for part, shape in first.items())
 
 
 def _values(tensors: Mapping[str, TensorInfo]) -> list[Finding]:

@@ -116,3 +116,12 @@ def test_a_real_checkpoint(shared: Path) -> None:
     check = check_full(folder, folder, deep=True)
     assert check.reload, check.reason
     assert check.tokenizer == "same"
+
+
+def test_stages_that_grow_are_not_layers_that_lack_something(tmp_path: Path) -> None:
+    """Swin's last stage has no downsampling; a lost tensor in a stack of equal layers is still seen elsewhere."""
+    from transformers import Swinv2Config, Swinv2ForImageClassification
+
+    sizes = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
+    Swinv2ForImageClassification(Swinv2Config(window_size=2, **sizes)).save_pretrained(tmp_path)
+    assert check_full(tmp_path).verdict == "served"
