@@ -195,7 +195,7 @@ def _families(entries: list[TaskEntry]) -> list[TaskEntry]:
 
 def _state(entry: TaskEntry) -> str:
     if not entry.data.here:
-        return "on the hub" if entry.hub else "yours"
+        return "on the hub" if entry.hub else "by hand" if entry.url else "yours"
     if entry.data.source == "generated":
         return "generated"
     where = "here (hub cache)" if entry.data.source == "hub" else "here"
