@@ -90,6 +90,7 @@ def _load(base: Path, text: Text, classes: tuple[str, ...]) -> Any:
     model = AutoModelForSequenceClassification.from_pretrained(
         str(base),
         dtype=torch.float32,
+        use_safetensors=True,
         num_labels=len(classes),
         id2label=dict(enumerate(classes)),
         label2id={name: place for place, name in enumerate(classes)},

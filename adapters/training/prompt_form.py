@@ -54,7 +54,7 @@ def load_language_model(base: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32, use_safetensors=True)
 
 
 class _Rows:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import GroupgapError, MissingExtraError
+from ..base_model import read_base
 from ..resolve import Resolved, resolve
 from ..roster_file import nearest
 from ..tensors import file_hashes
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from .train import finished, train
 
     base = resolve(recipe.base)
+    read_base(base.path)  # refuses pickles, damaged files and code of the base's own before anything is loaded
     jobs = _jobs(recipe, base, args)
     for number, job in enumerate(jobs, 1):
         if finished(job):

@@ -87,6 +87,21 @@ def test_a_base_of_another_kind_is_refused(toy: Toy, capsys: pytest.CaptureFixtu
         assert said in complaint(capsys)
 
 
+def test_a_base_of_pickles_or_with_code_of_its_own_is_refused(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, said in (("pickled", "pytorch_model.bin"), ("coded", "auto_map names classes of its own")):
+        base = toy.folder / name
+        base.mkdir()
+        for path in toy.base.iterdir():
+            (base / path.name).write_bytes(path.read_bytes())
+        if name == "pickled":
+            (base / "model.safetensors").rename(base / "pytorch_model.bin")
+        else:
+            config = json.loads((base / "config.json").read_text()) | {"auto_map": {"AutoModel": "code.Model"}}
+            (base / "config.json").write_text(json.dumps(config))
+        assert toy.run(toy.recipe("full: {}", base=base)) == 2
+        assert said in complaint(capsys)
+
+
 def test_rows_of_zeros_are_refused_for_dora(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     from safetensors.torch import load_file, save_file
 
