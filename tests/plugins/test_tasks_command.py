@@ -102,13 +102,14 @@ def test_the_table_has_a_line_per_task_and_axis(capsys: pytest.CaptureFixture[st
         ({"data": Availability(here=True, source="file", rows=3, complete=False)}, "here, a part of it"),
         ({"data": Availability(here=True, source="generated", rows=3), "hub": None}, "generated"),
         ({"data": Availability(here=False, how="fetch it")}, "on the hub"),
-        ({"data": Availability(here=False, how="name it"), "hub": None}, "yours"),
+        ({"data": Availability(here=False, how="fetch it"), "hub": None}, "by hand"),
+        ({"data": Availability(here=False, how="name it"), "hub": None, "url": None}, "yours"),
     ],
 )
 def test_the_state_of_the_data_in_words(changes: dict[str, object], state: str) -> None:
     text = as_table([entry(**changes)])
     assert text.splitlines()[1].endswith(f"  {state}")
-    assert ("Without a network" in text) is (state in ("on the hub", "yours"))
+    assert ("Without a network" in text) is (state in ("on the hub", "by hand", "yours"))
 
 
 def test_what_several_tasks_lack_is_said_once() -> None:
