@@ -139,14 +139,16 @@ class Design:
     Attributes:
         wordings: by name.
         symbol_sets: name -> symbols; ``words`` has none of its own.
-        cells: cells a document; ``None``: all.
+        cells: cells a document, or ``"all"``; ``None``: as many as ``blocks_asked`` blocks have.
         content: the fields of a document that hold its content: without them it is a content-free input.
+        blocks_asked: blocks a document, whose size goes with its number of choices.
     """
 
     wordings: Mapping[str, Wording]
     symbol_sets: Mapping[str, tuple[str, ...]]
-    cells: int | None = 4
+    cells: int | str | None = None
     content: tuple[str, ...] = ("text",)
+    blocks_asked: int = 2
 
     def __post_init__(self) -> None:
         """Refuse symbols that could not be told apart."""
@@ -155,22 +157,27 @@ class Design:
 
     @classmethod
     def read(cls, entry: Mapping[str, Any], options: Mapping[str, Any]) -> Design:
-        """Read ``metadata.fair.design``, and what ``--metadata`` says instead (``cells``, ``symbol_sets``).
+        """Read ``metadata.fair.design``, and what ``--metadata`` says instead (``blocks``, ``cells``, ``symbol_sets``).
 
         Raises:
             GroupgapError: an unknown key, set or value.
         """
-        _no_others("design", entry, ("wordings", "symbol_sets", "cells", "content"))
-        cells = options.get("cells", entry.get("cells", cls.cells))
-        if cells != "all" and (not isinstance(cells, int) or isinstance(cells, bool)):
-            raise GroupgapError(f"option cells={cells!r}: expected a whole number, or all")
+        _no_others("design", entry, ("wordings", "symbol_sets", "cells", "blocks", "content"))
+        blocks = options.get("blocks", entry.get("blocks", cls.blocks_asked))
+        cells = options.get("cells", None if "blocks" in options else entry.get("cells"))
+        for name, value in (("blocks", blocks), ("cells", cells)):
+            if value not in ("all", None) and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise GroupgapError(f"option {name}={value!r}: expected a whole number, 1 or more, or all")
         wordings = {}
         for name, texts in (entry.get("wordings") or {"direct": {}}).items():
             _no_others(f"wording {name!r}", texts or {}, ("ask", "turned"))
             wordings[str(name)] = Wording(**(texts or {}))
         named = options.get("symbol_sets", entry.get("symbol_sets"))
         sets = _symbol_sets(named or [name for name in SYMBOLS if name != WORDS])
-        return cls(wordings, sets, None if cells == "all" else cells, tuple(entry.get("content", cls.content)))
+        content = tuple(entry.get("content", cls.content))
+        if blocks == "all":
+            return cls(wordings, sets, cells or "all", content)
+        return cls(wordings, sets, cells, content, blocks)
 
     def question(self, cell: Cell) -> str | None:
         """The template of a cell's question; ``None``: the raw task's own."""
@@ -183,13 +190,13 @@ class Design:
         Raises:
             GroupgapError: a set with too few symbols, or words that cannot be balanced.
         """
+        return [tuple(self._block(kind, meanings)) for kind in self._kinds(meanings)]
+
+    def _kinds(self, meanings: Sequence[str]) -> list[tuple[int, str, str]]:
+        """The blocks by shift, wording and symbol set."""
         self._check_symbols(meanings)
-        return [
-            tuple(self._block(wording, name, symbols, meanings, shift))
-            for shift in range(len(meanings))
-            for wording in self.wordings
-            for name, symbols in self.symbol_sets.items()
-        ]
+        shifts = range(len(meanings))
+        return [(shift, wording, name) for shift in shifts for wording in self.wordings for name in self.symbol_sets]
 
     def cells_of(self, document: str, meanings: Sequence[str]) -> tuple[Cell, ...]:
         """The cells in which a document is asked: neighbouring blocks from a place that its id decides.
@@ -199,23 +206,24 @@ class Design:
         Raises:
             GroupgapError: a number of cells that is no number of whole blocks.
         """
-        blocks, size = self.blocks(meanings), len(meanings)
-        wanted = len(blocks) * size if self.cells is None else self.cells
-        if wanted % size or not 0 < wanted <= len(blocks) * size:
+        kinds, size = self._kinds(meanings), len(meanings)
+        most = len(kinds) * size
+        wanted = self.cells if isinstance(self.cells, int) else most
+        if self.cells is None:
+            wanted = min(self.blocks_asked * size, most)
+        if wanted % size or not 0 < wanted <= most:
             raise GroupgapError(
-                f"option cells={wanted}: {size} choices need a multiple of {size}, at most {len(blocks) * size}: with "
+                f"option cells={wanted}: {size} choices need a multiple of {size}, at most {most}: with "
                 "another number some choice would carry a symbol, or stand at a place, more often than the others, and "
                 "the mean over the cells would be biased"
             )
         start = int.from_bytes(hashlib.sha256(f"cells:{document}".encode()).digest()[:8], "big")
-        taken = (blocks[(start + step) % len(blocks)] for step in range(wanted // size))
-        return tuple(cell for block in taken for cell in block)
+        taken = (kinds[(start + step) % len(kinds)] for step in range(wanted // size))
+        return tuple(cell for kind in taken for cell in self._block(kind, meanings))
 
-    def _block(
-        self, wording: str, name: str, symbols: Sequence[str], meanings: Sequence[str], shift: int
-    ) -> Iterator[Cell]:
-        size = len(meanings)
-        own = meanings if name == WORDS else symbols
+    def _block(self, kind: tuple[int, str, str], meanings: Sequence[str]) -> Iterator[Cell]:
+        (shift, wording, name), size = kind, len(meanings)
+        own = meanings if name == WORDS else self.symbol_sets[name]
         for turn in range(size):
             asked = f"{wording}{TURNED}" if name == WORDS and turn else wording
             yield Cell(

@@ -28,14 +28,14 @@ class Wanted:
         turned: Jinja template of the question for the opposite.
         choices: Jinja template of the choices' texts; ``None``: the raw task's.
         symbol_sets: names; empty: all that can be balanced.
-        cells: cells a document.
+        blocks: blocks a document, each of as many cells as the document has choices.
     """
 
     question: str | None = None
     turned: str | None = None
     choices: str | None = None
     symbol_sets: tuple[str, ...] = ()
-    cells: int = 4
+    blocks: int = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turned", metavar="TEMPLATE", help="the question for the opposite (two choices)")
     parser.add_argument("--choices", metavar="TEMPLATE", help="the texts of the choices, as a Jinja template")
     parser.add_argument("--symbol-sets", metavar="NAMES", default="", help=f"of {','.join(SYMBOLS)}, with commas")
-    parser.add_argument("--cells", type=int, default=4, help="cells a document (default 4)")
+    parser.add_argument("--blocks", type=int, default=2, help="blocks of C cells a document with C choices (default 2)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and say how to run it."""
     sets = tuple(name for name in args.symbol_sets.split(",") if name)
-    wanted = Wanted(args.question, args.turned, args.choices, sets, args.cells)
+    wanted = Wanted(args.question, args.turned, args.choices, sets, args.blocks)
     path, config = find_task(args.task, args.include_path)
     output = Path(args.output or f"{args.task}{SUFFIX}.yaml")
     if not output.parent.is_dir():
@@ -158,7 +158,7 @@ def _design(config: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
     turned = all("turned" in texts for texts in wordings.values())
     sets = wanted.symbol_sets or tuple(name for name in SYMBOLS if name != WORDS or turned)
     entry = {
-        "cells": wanted.cells,
+        "blocks": wanted.blocks,
         "symbol_sets": list(sets),
         "wordings": wordings,
         "content": _content(config, wanted),

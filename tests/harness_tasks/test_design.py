@@ -34,7 +34,7 @@ def _counts(cells: tuple[Cell, ...]) -> tuple[Counter[tuple[str, str, int]], Cou
 def test_a_document_is_asked_in_balanced_cells(size: int, blocks: int, document: str) -> None:
     meanings = [f"meaning {number}." for number in range(size)]
     wordings, sets = (TURNABLE, SYMBOLS) if size == 2 else (PLAIN, SETS)
-    every = len(Design(wordings, sets, None).blocks(meanings))
+    every = len(Design(wordings, sets).blocks(meanings))
     cells = Design(wordings, sets, cells=size * min(blocks, every)).cells_of(document, meanings)
     assert len(cells) == size * min(blocks, every)
     symbols, positions = _counts(cells)
@@ -91,7 +91,7 @@ def test_the_cells_of_a_document_depend_on_no_other_document() -> None:
 
 
 def test_a_turned_question_gives_the_words_to_the_other_meaning() -> None:
-    block = Design({"direct": TURNABLE["direct"]}, {WORDS: ()}, None).blocks(["no", "yes"])[0]
+    block = Design({"direct": TURNABLE["direct"]}, {WORDS: ()}).blocks(["no", "yes"])[0]
     assert [(cell.wording, cell.symbols) for cell in block] == [
         ("direct", ("no", "yes")),
         ("direct/turned", ("yes", "no")),
@@ -124,7 +124,8 @@ def test_balance_is_asked_of_positions_too() -> None:
     [
         ({"wordings": {"direct": {"asks": "x"}}}, {}, "wording 'direct': unknown key 'asks'; expected ask, turned"),
         ({"symbolsets": ["letters"]}, {}, "design: unknown key 'symbolsets'"),
-        ({}, {"cells": 2.5}, "option cells=2.5: expected a whole number, or all"),
+        ({}, {"cells": 2.5}, "option cells=2.5: expected a whole number, 1 or more, or all"),
+        ({}, {"blocks": 0}, "option blocks=0: expected a whole number, 1 or more, or all"),
         ({}, {"symbol_sets": ["runes"]}, "option symbol_sets: unknown set 'runes'"),
         ({}, {"symbol_sets": 3}, "option symbol_sets=3: expected names"),
     ],
@@ -167,6 +168,17 @@ def test_own_symbols_and_all_cells() -> None:
     design = Design.read({"symbol_sets": {"mine": ["x", "y"], "letters": None}}, {"cells": "all"})
     assert design.symbol_sets == {"mine": ("x", "y"), "letters": SYMBOLS["letters"]}
     assert len(design.cells_of("a", ["no", "yes"])) == 8
+    assert Design.read({"blocks": 2}, {"blocks": "all"}).cells == "all"
+
+
+@pytest.mark.parametrize(("size", "cells"), [(2, 4), (3, 6), (5, 10)])
+def test_without_a_number_of_cells_two_blocks_are_asked_whatever_the_number_of_choices(size: int, cells: int) -> None:
+    meanings = [f"meaning {number}." for number in range(size)]
+    assert len(Design.read({}, {}).cells_of("a", meanings)) == cells
+    assert len(Design.read({"cells": 8}, {"blocks": 1}).cells_of("a", meanings)) == size
+
+
+def test_symbol_sets_can_be_named_in_one_text() -> None:
     assert Design.read({}, {"symbol_sets": "digits,emoji"}).symbol_sets.keys() == {"digits", "emoji"}
 
 
