@@ -8,7 +8,7 @@ asks for both genders in turn, "yes" stands for one meaning and then for the oth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from ..errors import GroupgapError
 from ..harness_tasks.design import Cell
 from ..harness_tasks.yelp.templates import GENDERS, TEMPLATES, Template
 from ..metrics import Estimate
-from ..metrics.largest import mean_of
+from ..metrics.largest import mean_of, share_of
 from ..metrics.rates import proportion
 from ..metrics.token_bias import TokenBias, token_bias
 from .runs import Run
@@ -91,10 +91,10 @@ class Guesses:
         rows = self.answers(reviews).tolist()
         return [[self.template.guess(*pair) for pair in zip(row, self.asks, strict=True)] for row in rows]
 
-    def right(self, reviews: Sequence[str]) -> FloatArray:
-        """(n,) share of the right answers to each review, whose author's gender must be known."""
+    def right(self, reviews: Sequence[str]) -> BoolArray:
+        """(n, questions) which answers are right; the authors' genders must be known."""
         true = [[self.template.right(self.genders[review], asked) for asked in self.asks] for review in reviews]
-        return np.asarray((self.answers(reviews) == np.array(true).reshape(-1, len(self.asks))).mean(axis=1))
+        return np.asarray(self.answers(reviews) == np.array(true).reshape(-1, len(self.asks)))
 
     def says(self, reviews: Sequence[str]) -> npt.NDArray[np.object_]:
         """(n, questions) what each answer means: yes, no, male, female, ..."""
@@ -187,30 +187,33 @@ class GuessBias:
     families: tuple[Family, ...]
 
 
-def guess_tasks(run: Run, skip: Sequence[str] = ()) -> dict[str, Template]:
-    """The tasks of a run that are prompts of the paper, in the paper's order."""
-    wanted = [task for task in run.samples if not any(fnmatchcase(task, pattern) for pattern in skip)]
-    tasks = {str(run.fair(task).get("template")): task for task in wanted}
-    return {tasks[name]: template for name, template in TEMPLATES.items() if name in tasks}
+def guess_tasks(runs: Sequence[Run], skip: Sequence[str] = ()) -> dict[str, tuple[Run, str]]:
+    """The prompts of the paper among the tasks of one variant's runs, in the paper's order; the latest run of each."""
+    found: dict[str, tuple[Run, str]] = {}
+    for run in sorted(runs, key=lambda one: one.date):
+        for task in run.samples:
+            if not any(fnmatchcase(task, pattern) for pattern in skip):
+                found[str(run.fair(task).get("template"))] = (run, task)
+    return {name: found[name] for name in TEMPLATES if name in found}
 
 
-def guess_bias(run: Run, min_group: int, skip: Sequence[str] = ()) -> GuessBias | None:
-    """Measure one run of the paper's prompts; ``None`` where it has none.
+def guess_bias(runs: Sequence[Run], min_group: int, skip: Sequence[str] = ()) -> GuessBias | None:
+    """Measure one variant on the paper's prompts; ``None`` where it was asked none.
 
     Args:
-        run: of some of the 45 prompts.
+        runs: all of one variant: each of some of the 45 prompts, or of other tasks.
         min_group: fewest authors of a gender with which it enters the group effect.
         skip: names or patterns of tasks to leave out.
 
     Raises:
         GroupgapError: for samples that are broken.
     """
-    found = {template.name: read_guesses(run, task, template) for task, template in guess_tasks(run, skip).items()}
+    found = {name: read_guesses(*asked, TEMPLATES[name]) for name, asked in guess_tasks(runs, skip).items()}
     if not found:
         return None
     return GuessBias(
-        run.name,
-        run.variant.seed,
+        runs[0].name,
+        runs[0].variant.seed,
         tuple(_rates(one, found) for one in found.values()),
         tuple(_shifts(found)),
         tuple(_families(found, min_group)),
@@ -246,12 +249,12 @@ def _rates(one: Guesses, found: Mapping[str, Guesses]) -> PromptRates:
         prompt=template.name,
         n=len(reviews),
         target=one.target,
-        share=mean_of((says == one.target).mean(axis=1), reason=NO_REVIEW),
-        from_half=mean_of((says == "yes").mean(axis=1) - 0.5, reason=NO_REVIEW) if both else once,
+        share=share_of(says == one.target, reason=NO_REVIEW),
+        from_half=_less_half(share_of(says == "yes", reason=NO_REVIEW)) if both else once,
         contradiction=proportion(same, len(reviews), NO_REVIEW, 0.95) if both else once,
         consistency=consistency,
         against=against,
-        accuracy=mean_of(one.right([r for r in reviews if r in one.genders]), reason="the data names no gender"),
+        accuracy=share_of(one.right([r for r in reviews if r in one.genders]), reason="the data names no gender"),
     )
 
 
@@ -267,8 +270,14 @@ def _consistency(one: Guesses, found: Mapping[str, Guesses]) -> tuple[str | None
         return None, Estimate(None, n, f"{' and '.join(names)} were not asked")
     reviews = one.common(other)
     pairs = zip(one.guesses(reviews), other.guesses(reviews), strict=True)
-    agree = [float(np.mean([a == b for a, b in zip(mine, theirs, strict=True)])) for mine, theirs in pairs]
-    return other.template.name, mean_of(agree, reason=NO_REVIEW)
+    agree = [[a == b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in pairs]
+    return other.template.name, share_of(agree, reason=NO_REVIEW)
+
+
+def _less_half(share: Estimate) -> Estimate:
+    if share.value is None or share.low is None or share.high is None:
+        return share
+    return replace(share, value=share.value - 0.5, low=share.low - 0.5, high=share.high - 0.5)
 
 
 def _shifts(found: Mapping[str, Guesses]) -> Iterator[Shift]:
@@ -291,9 +300,9 @@ def _shift(effect: str, first: Guesses, second: Guesses) -> Shift:
         first=first.template.name,
         second=second.template.name,
         target=target,
-        share=mean_of(moved, reason=NO_REVIEW),
+        share=mean_of(moved, reason=NO_REVIEW, step=1 / len(first.asks)),
         log_odds=mean_of(odds[np.isfinite(odds)], reason=NO_REVIEW),
-        changed=mean_of((says != other).mean(axis=1), reason=NO_REVIEW),
+        changed=share_of(says != other, reason=NO_REVIEW),
     )
 
 

@@ -127,12 +127,14 @@ def _effects(bias: TokenBias) -> str:
         [escape(f"{one.level.kind} {one.level.name}"), *(estimate_text(one.sizes[scale], escape) for scale in SCALES)]
         for one in bias.effects
     ]
-    for size in ("token", "meaning", "group"):
+    for size in ("token", "meaning", *(["group"] if bias.groups else [])):
         found = [_sized(getattr(bias.sizes[scale], size), escape) for scale in SCALES]
         rows.append([f"largest {size} effect", *found])
-    other = [_difference(bias.sizes[scale].token_minus_group) for scale in SCALES]
-    rows.append(["token less group effect", *other])
-    rows.append(["of the group effect", *(bias.sizes[scale].verdict or "undefined" for scale in SCALES)])
+    what = "group" if bias.sizes[ODDS].verdict else "meaning"
+    both = [bias.sizes[scale] for scale in SCALES]
+    less = [one.token_minus_group if what == "group" else one.token_minus_meaning for one in both]
+    told = [(one.verdict if what == "group" else one.verdict_of_meaning) or "undefined" for one in both]
+    rows += [[f"token less {what} effect", *map(_difference, less)], [f"of the {what} effect", *told]]
     return table(EFFECTS, rows)
 
 

@@ -17,13 +17,13 @@ from ..metrics import Estimate, count
 from ..metrics.debias import debiased_log_probabilities
 from ..metrics.gaps import plan_gaps
 from ..metrics.judge import with_interval
-from ..metrics.largest import mean_of
+from ..metrics.largest import share_of
 from ..metrics.rates import overall_accuracy, proportion
 from ..metrics.token_bias import TokenBias, token_bias
 from .answers import Answers
 from .collection import Entry, Request, collect
 from .floors import floor_of
-from .runs import find_runs
+from .runs import Run, find_runs
 from .token_cells import AskedCells, asked_cells, is_controlled, units
 from .token_guesses import GuessBias, guess_bias, guess_tasks
 
@@ -38,7 +38,7 @@ class Way:
     """One way of asking, or of reading the answers to all of them, and what comes out.
 
     Attributes:
-        name: what the symbols stood for and in which order; ``debiased``: the mean over a document's cells;
+        name: the raw task; or what the symbols stood for; ``debiased``: the mean over a document's cells;
             ``calibrated``: that, less the prior on inputs without content.
         n: documents asked so.
         accuracy: share answered right.
@@ -77,7 +77,7 @@ class AxisBias:
     Attributes:
         axis: its name.
         bias: effects, with the groups of this axis.
-        ways: each way of asking, then the debiased and the calibrated reading.
+        ways: the raw task, each way of asking, then the debiased and the calibrated reading.
         groups: raw and debiased answers by group.
     """
 
@@ -118,11 +118,12 @@ class TaskBias:
     notes: tuple[str, ...] = ()
 
 
-def task_bias(entry: Entry, min_group: int | None) -> TaskBias:
+def task_bias(entry: Entry, raw: Entry | None, min_group: int | None) -> TaskBias:
     """Measure one run of a controlled task.
 
     Args:
         entry: the run's answers, from :func:`groupgap.leaderboards.collection.collect`.
+        raw: the same variant's answers to the raw task, where it was asked too.
         min_group: smallest number of documents with which a group enters a gap; ``None``: the run's own, else 30.
 
     Raises:
@@ -140,7 +141,7 @@ def task_bias(entry: Entry, min_group: int | None) -> TaskBias:
         raw_task=str(entry.run.fair(entry.task)["controlled"]),
         classes=first.classes,
         cells=int(said.shape[1]),
-        axes=tuple(_axis(asked, answers, prior, floor) for answers in entry.answers),
+        axes=tuple(_axis(asked, answers, _same_axis(raw, answers), prior, floor) for answers in entry.answers),
         contradiction=proportion(differing, len(said), "no documents", 0.95),
         prior={} if prior is None else dict(zip(first.classes, np.exp(prior).tolist(), strict=True)),
         inputs=len(asked.content_free),
@@ -159,7 +160,11 @@ def _prior(asked: AskedCells) -> FloatArray | None:
     return np.asarray(log_softmax(np.mean(finite, axis=0))) if finite else None
 
 
-def _axis(asked: AskedCells, answers: Answers, prior: FloatArray | None, floor: int) -> AxisBias:
+def _same_axis(raw: Entry | None, answers: Answers) -> Answers | None:
+    return None if raw is None else next((one for one in raw.answers if one.axis == answers.axis), None)
+
+
+def _axis(asked: AskedCells, answers: Answers, raw: Answers | None, prior: FloatArray | None, floor: int) -> AxisBias:
     rows = asked.rows
     member = answers.membership[rows]
     bias = token_bias(
@@ -170,30 +175,31 @@ def _axis(asked: AskedCells, answers: Answers, prior: FloatArray | None, floor: 
     if prior is not None:
         readings["calibrated"] = (debiased - prior).argmax(axis=1)
     said = asked.matrix.log_probabilities.argmax(axis=2)
-    ways = [_way(name, answers, rows, chosen, floor) for name, chosen in readings.items()]
+    ways = [] if raw is None else [_way(raw.task, raw, np.arange(raw.n), raw.predictions, floor)]
+    ways += _single_ways(asked, answers, said, floor)
+    ways += [_way(name, answers, rows, chosen, floor) for name, chosen in readings.items()]
     groups = {
         group: _group_answers(answers, said[inside], {name: chosen[inside] for name, chosen in readings.items()})
         for index, group in enumerate(answers.groups)
         if (inside := member[:, index]).any()
     }
-    return AxisBias(answers.axis, bias, (*_single_ways(asked, answers, said, floor), *ways), groups)
+    return AxisBias(answers.axis, bias, tuple(ways), groups)
 
 
 def _single_ways(asked: AskedCells, answers: Answers, said: IntArray, floor: int) -> Iterator[Way]:
-    """Each distinct cell by itself: what a raw prompt of that kind would have measured."""
-    places: dict[Cell, list[tuple[int, int]]] = {}
+    """What each symbol stands for, whatever the wording and the order: a document counts in a way once, first come."""
+    places: dict[str, dict[int, int]] = {}
     for row, cells in enumerate(asked.cells):
         for column, cell in enumerate(cells):
-            places.setdefault(cell, []).append((row, column))
-    for cell, found in sorted(places.items(), key=lambda item: _name_of(item[0], answers.classes)):
-        rows, columns = np.array(found).T
-        yield _way(_name_of(cell, answers.classes), answers, asked.rows[rows], said[rows, columns], floor)
+            places.setdefault(_name_of(cell, answers.classes), {}).setdefault(row, column)
+    for name, found in sorted(places.items()):
+        rows, columns = np.array(list(found.items())).T
+        yield _way(name, answers, asked.rows[rows], said[rows, columns], floor)
 
 
 def _name_of(cell: Cell, classes: Sequence[str]) -> str:
-    meant = [f"{symbol} = {name}" for symbol, name in zip(cell.symbols, classes, strict=True)]
-    shown = [meant[meaning] for meaning in cell.order] or meant
-    return f"{cell.wording}: {', '.join(shown)}"
+    pairs = sorted(f"{symbol} = {name}" for symbol, name in zip(cell.symbols, classes, strict=True))
+    return f"{', '.join(pairs)}{', question turned' if cell.turned else ''}"
 
 
 def _way(name: str, answers: Answers, rows: IntArray, predictions: IntArray, floor: int) -> Way:
@@ -226,7 +232,7 @@ def _group_answers(answers: Answers, said: IntArray, readings: dict[str, IntArra
         chosen = readings[reading]
         return {name: proportion(int((chosen == index).sum()), n, "", 0.95) for index, name in names.items()}
 
-    raw = {name: mean_of((said == index).mean(axis=1)) for index, name in names.items()}
+    raw = {name: share_of(said == index) for index, name in names.items()}
     return GroupAnswers(raw, shares("debiased"), shares("calibrated"))
 
 
@@ -260,28 +266,38 @@ def token_report(request: Request, min_group: int | None, progress: Callable[[st
     """
     runs, notes = find_runs(request.paths, request.names)
     tasks = sorted({task for run in runs for task in run.samples})
-    wanted = [task for task in tasks if any(task in run.samples and is_controlled(run, task) for run in runs)]
-    left = [task for task in wanted if not any(fnmatchcase(task, pattern) for pattern in request.skip)]
-    entries: tuple[Entry, ...] = ()
-    if left:
-        others = [escape(task) for task in tasks if task not in left]
-        collection = collect(replace(request, skip=(*request.skip, *others)), same_documents=False)
-        entries, notes = collection.entries, collection.notes
+    entries, said = _entries(runs, request)
+    answered = {(entry.run.name, entry.task): entry for entry in entries}
     measured, guessed = [], []
-    for entry in entries:
+    for entry in (one for one in entries if is_controlled(one.run, one.task)):
         _tell(progress, f"{entry.task}: {entry.run.name}")
-        measured.append(task_bias(entry, min_group))
-    for run in runs:
-        if guess_tasks(run, request.skip):
-            _tell(progress, f"prompts for a gender: {run.name}")
-        guessed.append(guess_bias(run, 30 if min_group is None else min_group, request.skip))
-    found = TokenReport(tuple(measured), tuple(one for one in guessed if one is not None), min_group, tuple(notes))
+        raw = answered.get((entry.run.name, str(entry.run.fair(entry.task)["controlled"])))
+        measured.append(task_bias(entry, raw, min_group))
+    for name in dict.fromkeys(run.name for run in runs):
+        own = [run for run in runs if run.name == name]
+        if guess_tasks(own, request.skip):
+            _tell(progress, f"prompts for a gender: {name}")
+        guessed.append(guess_bias(own, 30 if min_group is None else min_group, request.skip))
+    all_notes = tuple(dict.fromkeys((*notes, *said)))
+    found = TokenReport(tuple(measured), tuple(one for one in guessed if one is not None), min_group, all_notes)
     if not found.tasks and not found.guesses:
         raise GroupgapError(
             f"no controlled task and no prompt for a gender among {', '.join(tasks)}: ask a task that ends in "
             "_controlled (groupgap control TASK makes one), or lm_eval --tasks gender_guess"
         )
     return found
+
+
+def _entries(runs: Sequence[Run], request: Request) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    """The answers to controlled tasks, and to their raw tasks where they were asked too; and notes on them."""
+    controlled = {task for run in runs for task in run.samples if is_controlled(run, task)}
+    wanted = {task for task in controlled if not any(fnmatchcase(task, pattern) for pattern in request.skip)}
+    if not wanted:
+        return (), ()
+    raw = {str(run.fair(task)["controlled"]) for run in runs for task in set(run.samples) & wanted}
+    others = [escape(task) for task in {task for run in runs for task in run.samples} - wanted - raw]
+    collection = collect(replace(request, skip=(*request.skip, *sorted(others))), same_documents=False)
+    return collection.entries, collection.notes
 
 
 def _tell(progress: Callable[[str], None] | None, line: str) -> None:

@@ -15,15 +15,26 @@ Nothing has to be known about which candidate is the largest, how many tie, or h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from .estimate import Estimate
+from .intervals import wilson
 
-__all__ = ["Maxima", "Means", "combination", "difference_of_largest", "from_influence", "largest", "mean_of", "means"]
+__all__ = [
+    "Maxima",
+    "Means",
+    "combination",
+    "difference_of_largest",
+    "from_influence",
+    "largest",
+    "mean_of",
+    "means",
+    "share_of",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -119,7 +130,11 @@ def from_influence(
 
 
 def mean_of(
-    values: npt.ArrayLike, clusters: IntArray | None = None, confidence: float = 0.95, reason: str = "no documents"
+    values: npt.ArrayLike,
+    clusters: IntArray | None = None,
+    confidence: float = 0.95,
+    reason: str = "no documents",
+    step: float = 0.0,
 ) -> Estimate:
     """One mean with its t interval over documents, or over clusters of them.
 
@@ -128,6 +143,8 @@ def mean_of(
         clusters: as for :func:`means`.
         confidence: of the interval.
         reason: why there is no number, where there are no values.
+        step: the values move in steps of this size: documents that agree by chance are taken to differ by one step in
+            one document, so that no interval has width 0.
 
     Example:
         >>> found = mean_of([1.0, 2.0, 3.0, 6.0])
@@ -137,7 +154,38 @@ def mean_of(
     column = np.asarray(values, dtype=np.float64)
     if not len(column):
         return Estimate(None, 0, reason)
-    return combination(means(column[:, None], None, clusters), np.ones(1), confidence)
+    found = means(column[:, None], None, clusters)
+    least = max((step / len(column)) ** 2, float(found.covariance[0, 0]))
+    return combination(replace(found, covariance=np.array([[least]])), np.ones(1), confidence)
+
+
+def share_of(hits: npt.ArrayLike, confidence: float = 0.95, reason: str = "no documents") -> Estimate:
+    """The share of answers that count, where a document gives several: Wilson's interval at the effective sample size.
+
+    Args:
+        hits: (n, m) which of the m answers to each of n documents count.
+        confidence: of the interval.
+        reason: why there is no number, where there are no documents.
+
+    Returns:
+        The effective size is that of as many independent answers as would have the standard error over documents, at
+        most all of them; of one answer a document it is n / (1 - 1 / n). No interval has width 0.
+
+    Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective sample size), with Wilson's limits.
+
+    Example:
+        >>> found = share_of([[1, 1], [0, 0], [1, 0], [1, 1]])
+        >>> found.value, round(found.low, 2), round(found.high, 2)
+        (0.625, 0.22, 0.91)
+    """
+    counted = np.asarray(hits, dtype=np.float64)
+    if not counted.size:
+        return Estimate(None, 0, reason)
+    n, answers = counted.shape
+    share, variance = float(counted.mean()), float(counted.mean(axis=1).var(ddof=1) / n) if n > 1 else 0.0
+    size = min(n * answers, share * (1 - share) / variance) if variance > 0 else n * answers
+    low, high = wilson(share * size, size, confidence)
+    return Estimate(share, n, None, float(np.sqrt(variance)), float(low), float(high), "Wilson over documents")
 
 
 def combination(found: Means, weights: FloatArray, confidence: float = 0.95) -> Estimate:

@@ -74,7 +74,7 @@ def write(
 
 
 def measured(*args: Any, **options: Any) -> GuessBias:
-    found = guess_bias(write(*args, **options), 30)
+    found = guess_bias([write(*args, **options)], 30)
     assert found is not None
     return found
 
@@ -212,6 +212,17 @@ def test_all_45_prompts_go_through_the_command(tmp_path: Path, capsys: Any) -> N
     assert {block["variant"] for block in document["blocks"]} == {"m"}
 
 
+def test_prompts_of_several_runs_of_one_variant_are_paired(tmp_path: Path) -> None:
+    """A fleet writes one results file a task."""
+    names = ["YN2", "YN2-inverted"]
+    whole = measured(tmp_path / "both", names, {"Yes": 1.0})
+    runs = [write(tmp_path / name, [name], {"Yes": 1.0}) for name in names]
+    apart = guess_bias(runs, 30)
+    assert apart is not None
+    assert [one.prompts for one in apart.families] == [one.prompts for one in whole.families]
+    assert apart.shifts[0].log_odds.n == REVIEWS
+
+
 def test_broken_samples_are_named(tmp_path: Path) -> None:
     run = write(tmp_path / "a", ["YN1"], {})
     (path,) = run.samples.values()
@@ -220,11 +231,11 @@ def test_broken_samples_are_named(tmp_path: Path) -> None:
     broken["filtered_resps"] = broken["filtered_resps"][:1]
     path.write_text("\n".join([*lines[:2], json.dumps(broken), *lines[3:]]))
     with pytest.raises(GroupgapError, match="line 3: 1 replies to 2 choices"):
-        guess_bias(run, 30)
+        guess_bias([run], 30)
     del broken["doc"]["review"]
     path.write_text(json.dumps(broken))
     with pytest.raises(GroupgapError, match=r"lacks doc\.review"):
-        guess_bias(run, 30)
+        guess_bias([run], 30)
     path.write_text("")
     with pytest.raises(GroupgapError, match="an empty run"):
-        guess_bias(run, 30)
+        guess_bias([run], 30)

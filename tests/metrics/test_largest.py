@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from groupgap.metrics.largest import difference_of_largest, largest, mean_of, means
+from groupgap.metrics import wilson
+from groupgap.metrics.largest import difference_of_largest, largest, mean_of, means, share_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -97,4 +98,36 @@ def test_the_intervals_hold_the_true_maximum(truth: tuple[float, float, float]) 
     for _ in range(400):
         found = largest(means(rng.normal(truth, 1.0, (60, 3))), both, names)
         hits += found.low <= max(map(abs, truth)) <= found.high
+    assert stats.binomtest(hits, 400).proportion_ci(0.999).high >= 0.95
+
+
+def test_a_share_of_one_answer_a_document_has_wilsons_interval() -> None:
+    hits = np.arange(200) < 30
+    low, high = wilson(30, 200)
+    found = share_of(hits[:, None])
+    assert (found.value, found.n) == (0.15, 200)
+    assert (found.low, found.high) == (pytest.approx(float(low), abs=2e-4), pytest.approx(float(high), abs=2e-4))
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_share_has_no_width_of_0(value: int) -> None:
+    found = share_of(np.full((50, 2), value))
+    low, high = wilson(100 * value, 100)
+    assert (found.value, found.low, found.high) == (value, pytest.approx(float(low)), pytest.approx(float(high)))
+    assert mean_of(np.full(50, 0.5), step=0.5).stderr == pytest.approx(0.01)
+    assert share_of([], reason="nobody").reason == "nobody"
+
+
+@pytest.mark.parametrize(("rate", "together"), [(0.5, 0.0), (0.9, 0.8), (0.98, 0.5), (0.5, -1.0)])
+def test_shares_of_several_answers_a_document_are_covered(rate: float, together: float) -> None:
+    """Answers that go together, or against each other: what counts is the document."""
+    rng = np.random.default_rng(9)
+    hits = 0
+    for _ in range(400):
+        first = rng.random(120) < rate
+        same = rng.random(120) < abs(together)
+        second = np.where(same, first if together >= 0 else ~first, rng.random(120) < rate)
+        found = share_of(np.stack([first, second], axis=1))
+        truth = rate if together >= 0 else 0.5
+        hits += found.low <= truth <= found.high
     assert stats.binomtest(hits, 400).proportion_ci(0.999).high >= 0.95
