@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from ...errors import GroupgapError
@@ -56,6 +57,8 @@ def apply_method(model: Any, recipe: Recipe, method: Method, prepared: Prepared,
             f"{recipe.path}: methods.{method.name}: PEFT does not take it on this base: {reason}"
         ) from error
     _refuse_zero_rows(learner, f"{recipe.path}: methods.{method.name}", recipe.base)
+    # no token is ever added here: the adapter alone, without the base's embeddings beside it
+    learner.save_pretrained = partial(learner.save_pretrained, save_embedding_layers=False)
     return learner
 
 

@@ -226,6 +226,7 @@ def _record(job: Job, trainer: SeededTrainer, counts: tuple[int, int]) -> Traini
     if job.method.settings.select == "best":
         selected = min(losses, key=lambda epoch: epoch["validation"])["epoch"]
     peak, peak_of = peak_memory()
+    assert notes.first_loss is not None  # noted at the first of at least one update
     return Training(
         name=job.name,
         recipe=recipe.told(job.method),
@@ -240,7 +241,7 @@ def _record(job: Job, trainer: SeededTrainer, counts: tuple[int, int]) -> Traini
         validation_ids_hash=job.validation_hash,
         batch_order=order_hash(notes.orders),
         epoch_orders=tuple(notes.orders),
-        first_loss=float(notes.first_loss or 0.0),
+        first_loss=notes.first_loss,
         losses=tuple(losses),
         selected_epoch=selected,
         trained_parameters=counts[0],
