@@ -41,6 +41,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 TOO_FEW = "none: a candidate rests on 1 document"
+SMALLEST_P = 1e-300  # a p-value that underflows is not 0
 NO_LESS = 1e-9  # of a standard error: what floating point alone can do to equal numbers
 
 
@@ -274,7 +275,7 @@ def difference_of_largest(found: Means, a: FloatArray, b: FloatArray, confidence
     above = len(a) * stats.t.sf(scores, degrees).max(axis=1).min()
     below = len(b) * stats.t.sf(-scores, degrees).max(axis=0).min()
     best = int((a @ found.values).argmax()), int((b @ found.values).argmax())
-    p_value = min(1.0, 2 * float(min(above, below)))
+    p_value = min(1.0, max(SMALLEST_P, 2 * float(min(above, below))))
     return Maxima(float(value[best]), float(low), float(high), p_value, float(error[best]))
 
 

@@ -11,7 +11,7 @@ All three are maxima, with bounds that reckon with that (:mod:`groupgap.metrics.
 
 - *not measurable with this prompt*: the token effect is larger than the group effect (the whole 95% interval of their
   difference is above 0), or it is measured to be larger and is seen (its interval excludes 0) where no group effect is.
-  A model without a token effect gets this verdict in at most 2.5% of data sets;
+  A model without a token effect gets this verdict in at most 5% of data sets;
 - *measurable*: the group effect is larger (the interval is under 0). A model whose token effect is the larger one gets
   this verdict in at most 2.5%;
 - *cannot tell*: neither.
@@ -219,7 +219,7 @@ def token_candidates(fit: Fit) -> Candidates | None:
         names = (f"{name_of(fit, one)}, {name_of(fit, place)}", f"{name_of(fit, other)}, {name_of(fit, behind)}")
         if (name_of(fit, one), name_of(fit, other)) not in found and fit.can_tell(weights):
             found[names] = weights
-    return Candidates(np.stack(list(found.values())), tuple(found)) if found else None
+    return _known(fit, list(found.values()), list(found))
 
 
 def name_of(fit: Fit, index: int) -> str:
@@ -233,19 +233,25 @@ def _meaning_candidates(fit: Fit, classes: Sequence[str]) -> Candidates | None:
         (classes[one], classes[other]): fit.weights((fit.choice(one), 1.0), (fit.choice(other), -1.0))
         for one, other in permutations(range(fit.choices), 2)
     }
-    if not all(fit.can_tell(weights) for weights in found.values()):
-        return None
-    return Candidates(np.stack(list(found.values())), tuple(found))
+    return _known(fit, list(found.values()), list(found))
 
 
-def _group_candidates(fit: Fit, classes: Sequence[str], groups: Sequence[str]) -> Candidates:
+def _group_candidates(fit: Fit, classes: Sequence[str], groups: Sequence[str]) -> Candidates | None:
     names, rows = [], []
     for (a, one), (b, other) in permutations(enumerate(groups), 2):
         for first, second in combinations(range(fit.choices), 2):
             names.append((classes[first], classes[second], one, other))
             signs = ((first, a, 1.0), (second, a, -1.0), (first, b, -1.0), (second, b, 1.0))
             rows.append(fit.weights(*((fit.choice(meaning, group), sign) for meaning, group, sign in signs)))
-    return Candidates(np.stack(rows), tuple(names))
+    return _known(fit, rows, names)
+
+
+def _known(fit: Fit, rows: Sequence[FloatArray], names: Sequence[tuple[str, ...]]) -> Candidates | None:
+    """Those that follow from the answers; ``None`` where none does."""
+    kept = [index for index, weights in enumerate(rows) if fit.can_tell(weights)]
+    if not kept:
+        return None
+    return Candidates(np.stack([rows[index] for index in kept]), tuple(names[index] for index in kept))
 
 
 def effect_sizes(fit: Fit, classes: Sequence[str], groups: Sequence[str], confidence: float = 0.95) -> Sizes:
@@ -262,10 +268,8 @@ def effect_sizes(fit: Fit, classes: Sequence[str], groups: Sequence[str], confid
     group, why = None, f"{len(groups)} group{'' if len(groups) == 1 else 's'} large enough: a difference needs two"
     if len(groups) > MAX_GROUPS:
         why = f"{len(groups)} groups, more than {MAX_GROUPS}"
-    elif len(groups) > 1 and meaning is not None:
-        group = _group_candidates(fit, classes, groups)
     elif len(groups) > 1:
-        why = NO_MEANINGS
+        group, why = _group_candidates(fit, classes, groups), NO_MEANINGS
 
     def size(one: Candidates | None, reason: str) -> Estimate:
         return Estimate(None, n, reason) if one is None else largest(fit.means, one.weights, one.names, confidence)
