@@ -13,11 +13,15 @@ from ..metrics.generations import SCORES, Generations, GenerationsReport, judge_
 from ..metrics.seeds import mean_over_seeds
 from ..metrics.stereotypes import NULL
 from .answers import Answers
+from .format import format_number
 from .judged import judge_of
 from .report_blocks import Block
 
 COLUMNS = ("what", "value", "low", "high", "about")
 UNITS = "each unit of the covariate ({unit}) is one observation"
+LINES = "the intervals of the table take every line for itself, those of these ratios know of the pairs"
+# what a terminal shows of a block
+IN_A_LINE = ("chrf", "bleu", "stereotype_difference", "unknown_ratio", "judges_disagree", "slope", "correlation")
 ACCURACY = "accuracy is the share of texts that have the gender of the reference, which the source may not tell"
 Line = tuple[str | float | int | None, ...]
 
@@ -100,7 +104,11 @@ def blocks_of(variant: str, task: str, seeds: Sequence[Details]) -> Iterator[Blo
     judged = [one.translations for one in seeds if one.translations is not None]
     if judged:
         rows = [*_quality(judged), *_ratios(judged), *_kinds(judged)]
-        notes = [ACCURACY, *dict.fromkeys(one.not_measurable for one in judged if one.not_measurable is not None)]
+        notes = [
+            ACCURACY,
+            LINES,
+            *dict.fromkeys(one.not_measurable for one in judged if one.not_measurable is not None),
+        ]
         title = f"Translations, judged by the {judged[0].judge} judge"
         yield Block(variant=variant, task=task, title=title, columns=COLUMNS, rows=tuple(rows), notes=tuple(notes))
     followed = [one.covariate for one in seeds if one.covariate is not None]
@@ -110,6 +118,23 @@ def blocks_of(variant: str, task: str, seeds: Sequence[Details]) -> Iterator[Blo
         title = f"Probability of {of} against the {name}"
         note = UNITS.format(unit=unit)
         yield Block(variant=variant, task=task, title=title, columns=COLUMNS, rows=tuple(rows), notes=(note,))
+
+
+def in_a_line(block: Block) -> str:
+    """The most telling numbers of a block, for a terminal.
+
+    Example:
+        >>> rows = (("chrf", 55.1234, None, None, "nrefs:1"), ("slope", 0.5, 0.4, 0.6, "n = 60"))
+        >>> in_a_line(Block(variant="a", title="Translations", columns=COLUMNS, rows=rows))
+        'Translations: chrf 55.123, slope 0.500 [0.400, 0.600]'
+    """
+    told = []
+    for name, value, low, high, _ in block.rows:
+        if name in IN_A_LINE and not isinstance(value, str):
+            number = "undefined" if value is None else format_number(value)
+            ends = isinstance(low, int | float) and isinstance(high, int | float)
+            told.append(f"{name} {number}" + (f" [{format_number(low)}, {format_number(high)}]" if ends else ""))
+    return f"{block.title}: {', '.join(told)}"
 
 
 def _ratios(judged: Sequence[GenerationsReport]) -> Iterator[Line]:

@@ -10,7 +10,9 @@ import regex  # type: ignore[import-untyped]
 
 from ..metrics import Estimate
 from .board import Board, Row
+from .details import in_a_line
 from .format import RATE_WORDS, format_chance, format_decided, format_estimate, format_number
+from .report_blocks import Block
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 # Characters that show nothing, turn the direction of others, or have no form of their own; and heaps of accents.
@@ -143,6 +145,7 @@ def under_table(rows: Sequence[Row], shown: Callable[[str], str] = plain) -> lis
         lines = [f"{name}: {text}" for name, text in said.items() if text]
     lines += [members(row, shown) for row in rows if row.by_seed]
     lines += [text for text in (arrow(row, shown) for row in rows) if text]
+    lines += [f"{shown(row.variant)}: {shown(in_a_line(block))}" for row in rows for block in row.blocks]
     return lines + [f"{shown(row.variant)}: {text}" for row in rows for text in remarks(row, shown)]
 
 
@@ -211,7 +214,14 @@ def _group_section(row: Row) -> str:
             for one in row.by_seed
         ]
         parts.append(table(("seed", "run", *metrics), seeds))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *map(_block, row.blocks)])
+
+
+def _block(block: Block) -> str:
+    rows = [["" if cell is None else escape(str(cell)) for cell in line] for line in block.rows]
+    return "\n\n".join(
+        [escape(block.title), table(block.columns, rows), *(f"- {escape(note)}" for note in block.notes)]
+    )
 
 
 def _calibration_lines(row: Row) -> list[str]:

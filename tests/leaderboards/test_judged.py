@@ -188,6 +188,10 @@ def test_what_does_not_translate_is_not_measurable_and_has_no_rank(rewritten: Ca
     assert row_of(board, "good").rank == 1
     for text in (board_markdown(board), terminal(board), board_csv(board), groups_csv(board)):
         assert "not measurable" in text
+    for text in (board_markdown(board).replace("\\", ""), terminal(board)):
+        assert "mute: Translations, judged by the pronoun judge: bleu" in text
+        assert "stereotype_difference undefined" in text
+    assert "| texts: no pronoun" in board_markdown(board)
     document = board_document(board)
     json.dumps(document, allow_nan=False)
     assert {block["title"] for block in document["blocks"]} == {"Translations, judged by the pronoun judge"}
