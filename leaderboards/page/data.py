@@ -12,11 +12,11 @@ from typing import Any
 from ...metrics import Calibration, CalibrationReport, Estimate, GroupRates
 from ..board import METRICS, Board, Row, SeedResult
 from ..flips import COSTS, HIGHER_IS_BETTER, flips_of, fronts, ranks
-from ..format import format_decided, format_p
+from ..format import format_decided
 from ..markdown import plain
 from ..pairs import BANDED
 from ..report_blocks import Block
-from .pack import deflated, pack_pairs, shown
+from .pack import deflated, pack_pairs, short_p, shown
 
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
 CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
@@ -102,7 +102,7 @@ def _estimate(estimate: Estimate) -> Packed:
     known = estimate.low is not None and estimate.high is not None
     found += [shown(estimate.low or 0.0), shown(estimate.high or 0.0)] if known else [None, None]
     chance = estimate.chance
-    found += [None] * 3 if chance is None else [shown(chance.median), shown(chance.p95), format_p(chance.p_value)]
+    found += [None] * 3 if chance is None else [shown(chance.median), shown(chance.p95), short_p(chance.p_value)]
     found += [" / ".join(map(plain, estimate.groups)) or None, plain(format_decided(estimate)) or None]
     while found[-1] is None:
         found.pop()

@@ -60,7 +60,7 @@ function fillRates(table) {
     }),
   ]);
   const header = ["variant", ...groups.flatMap((name) => ["selection rate", "TPR", "FPR"].map((rate) => `${name}: ${rate}`))];
-  details.append(makeTable("Rates of each group, with 95% intervals", header, lines, "groups"));
+  details.append(makeTable(`Rates of each group on ${table.title}, with 95% intervals`, header, lines, "groups"));
 }
 
 // The direction in which a column is sorted first: the best on top.

@@ -44,7 +44,7 @@ LONGEST = 160
 
 def board_page(board: Board) -> str:
     """The page of a board."""
-    style, script = _resource("page.css"), '"use strict";\n' + "".join(map(_resource, SCRIPTS))
+    style, script = _compact("page.css"), '"use strict";\n' + "".join(map(_compact, SCRIPTS))
     environment = Environment(
         loader=DictLoader({name: _resource(name) for name in TEMPLATES}),
         autoescape=True,
@@ -173,3 +173,9 @@ def _digest(text: str) -> str:
 
 def _resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _compact(name: str) -> str:
+    """A style or script of ours without indentation and lines that only comment."""
+    lines = (line.strip() for line in _resource(name).splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
