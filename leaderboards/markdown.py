@@ -128,12 +128,12 @@ def arrow(row: Row, shown: Callable[[str], str] = plain) -> str:
     if row.raw is None or row.controlled_of is None:
         return ""
     pairs = {name: (getattr(row.raw, metric), getattr(row.judgement, metric)) for metric, name in ARROWS.items()}
-    told = [f"{name} {_number(raw, shown)} -> {_number(debiased, shown)}" for name, (raw, debiased) in pairs.items()]
+    told = [f"{name} {_number(raw)} -> {_number(debiased)}" for name, (raw, debiased) in pairs.items()]
     return f"{shown(row.variant)}: from {shown(row.controlled_of)} (raw) to here (debiased): {', '.join(told)}"
 
 
-def _number(estimate: Estimate, shown: Callable[[str], str]) -> str:
-    return shown(format_estimate(estimate, interval=False))
+def _number(estimate: Estimate) -> str:
+    return "undefined" if estimate.value is None else format_number(estimate.value)
 
 
 def under_table(rows: Sequence[Row], shown: Callable[[str], str] = plain) -> list[str]:
