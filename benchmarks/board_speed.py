@@ -1,8 +1,10 @@
-"""Seconds and peak memory of a board of 100 runs x 1,000 answers, made of run folders in lm-eval's format.
+"""Seconds and peak memory of a board of 100 runs x 10 tasks x 1,000 answers, made of run folders in lm-eval's format.
 
-    python benchmarks/board_speed.py --runs 100 --answers 1000
+    python benchmarks/board_speed.py --runs 100 --tasks 10 --answers 1000
 
-The runs are written first, outside the time. Each stage is timed: reading and checking, judging, writing.
+The runs are written first, outside the time. Each stage is timed: reading and checking, judging, comparing, writing.
+Comparing all rows of a table takes the square of their number (``--pairs all``); the rest is linear, and so is
+``--pairs baseline``.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,9 @@ GROUPS = ("aurelian", "brontic", "celian", "dorvan", "elmic")
 FAIR = {"axes": {"religion": {"field": "religion", "groups": list(GROUPS)}}, "positive": "yes"}
 
 
-def write_runs(folder: Path, runs: int, answers: int) -> None:
+def write_runs(folder: Path, runs: int, answers: int, tasks: int = 1) -> None:
     """Write run folders whose answers differ from run to run, over the same documents (a tenth in two groups)."""
+    names = ["toy"] if tasks == 1 else [f"toy_{number}" for number in range(tasks)]
     rng = np.random.default_rng(0)
     documents = [
         {
@@ -42,15 +46,16 @@ def write_runs(folder: Path, runs: int, answers: int) -> None:
         date = "2026-01-02T03-04-05.678901"
         config = {"doc_to_target": "label", "target_delimiter": " ", "metadata": {"fair": FAIR}}
         results = {
-            "results": {"toy": {}},
-            "configs": {"toy": config},
+            "results": {name: {} for name in names},
+            "configs": dict.fromkeys(names, config),
             "config": {"model": "hf", "model_args": {"pretrained": f"model-{number}"}},
-            "n-samples": {"toy": {"original": answers, "effective": answers}},
+            "n-samples": {name: {"original": answers, "effective": answers} for name in names},
         }
         (place / f"results_{date}.json").write_text(json.dumps(results))
-        with (place / f"samples_toy_{date}.jsonl").open("w") as file:
-            for index, (document, digest) in enumerate(zip(documents, hashes, strict=True)):
-                file.write(json.dumps(sample_line(index, document, digest, rng.normal(-1, 0.5, size=2))) + "\n")
+        for name in names:
+            with (place / f"samples_{name}_{date}.jsonl").open("w") as file:
+                for index, (document, digest) in enumerate(zip(documents, hashes, strict=True)):
+                    file.write(json.dumps(sample_line(index, document, digest, rng.normal(-1, 0.5, size=2))) + "\n")
 
 
 def sample_line(index: int, document: dict[str, Any], digest: str, scores: np.ndarray) -> dict[str, Any]:
@@ -85,25 +90,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--answers", type=int, default=1000)
+    parser.add_argument("--tasks", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=10_000)
+    parser.add_argument("--pairs", choices=("all", "baseline", "none"), help="default: as groupgap board decides")
     args = parser.parse_args()
-    from groupgap.leaderboards.board import build_board
+    from groupgap.leaderboards.board import Options, build_board
     from groupgap.leaderboards.collection import Request, collect
     from groupgap.leaderboards.write import write_board
 
     with tempfile.TemporaryDirectory() as temporary:
-        write_runs(Path(temporary) / "runs", args.runs, args.answers)
-        before = peak()
-        start, processor = time.perf_counter(), time.process_time()
+        write_runs(Path(temporary) / "runs", args.runs, args.answers, args.tasks)
+        before, clock = peak(), [(time.perf_counter(), time.process_time())]
+        stage = lambda: clock.append((time.perf_counter(), time.process_time()))  # noqa: E731
         collection = collect(Request([Path(temporary) / "runs"]))
-        read = time.perf_counter()
-        board = build_board(collection)
-        judged = time.perf_counter()
+        stage()
+        comparing: list[tuple[float, float]] = []
+        options = Options(draws=args.draws, pairs=args.pairs)
+        board = build_board(
+            collection,
+            options,
+            lambda line: (
+                comparing.append((time.perf_counter(), time.process_time())) if ": comparing" in line else None
+            ),
+        )
+        clock.append(comparing[0] if comparing else (time.perf_counter(), time.process_time()))
+        stage()
         written = write_board(board, Path(temporary) / "board")
-        end = time.perf_counter()
-        processor = time.process_time() - processor
-        sizes = ", ".join(f"{name} {path.stat().st_size / 1024:.0f} KB" for name, path in written.items())
-    print(f"{args.runs} runs x {args.answers} answers: {end - start:.2f} s in all, {processor:.2f} s of processor time")
-    print(f"  read and check {read - start:.2f} s, judge {judged - read:.2f} s, write {end - judged:.2f} s")
+        stage()
+        sizes = ", ".join(f"{name} {path.stat().st_size / 1024:,.0f} KB" for name, path in written.items())
+    compared = sum(len(one.found.pairs) for one in board.pairs)
+    total = clock[-1][0] - clock[0][0], clock[-1][1] - clock[0][1]
+    print(
+        f"{args.runs} runs x {args.tasks} tasks x {args.answers} answers, {compared:,} pairs: "
+        f"{total[0]:.1f} s in all, {total[1]:.1f} s of processor time"
+    )
+    for name, (start, end) in zip(("read and check", "judge", "compare", "write"), pairwise(clock), strict=True):
+        print(f"  {name}: {end[0] - start[0]:.1f} s, {end[1] - start[1]:.1f} s of processor time")
     print(f"  peak memory {peak():.0f} MB, {peak() - before:.0f} MB of it for the board ({sizes})")
     return 0
 
