@@ -132,8 +132,8 @@ def in_a_line(block: Block) -> str:
     for name, value, low, high, _ in block.rows:
         if name in IN_A_LINE and not isinstance(value, str):
             number = "undefined" if value is None else format_number(value)
-            ends = isinstance(low, int | float) and isinstance(high, int | float)
-            told.append(f"{name} {number}" + (f" [{format_number(low)}, {format_number(high)}]" if ends else ""))
+            ends = [format_number(end) for end in (low, high) if isinstance(end, int | float)]
+            told.append(f"{name} {number}" + (f" [{', '.join(ends)}]" if ends else ""))
     return f"{block.title}: {', '.join(told)}"
 
 
