@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("plugins.plan_command", "say what a roster would run: engines, variants, what is done already"),
     "run": ("plugins.run_command", "serve every variant of a roster, prove it live, ask it, and build the board"),
     "board": ("leaderboards.board_command", "build a fairness leaderboard from lm-eval output folders"),
+    "show": ("leaderboards.show_command", "print the ranking of a board, as wide as the terminal"),
     "compare": ("leaderboards.compare_command", "test the difference between runs on the same documents"),
     "card": ("leaderboards.card_command", "write a row of a board as the section of a model card"),
     "token-bias": (

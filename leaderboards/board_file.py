@@ -81,6 +81,8 @@ class SavedRow(_Part):
     task: str
     axis: str
     variant: str
+    rank: int | None = None
+    bands: dict[str, str] = {}
     base: str | None = None
     method: str | None = None
     proof: str
