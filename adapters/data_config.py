@@ -30,6 +30,7 @@ class DataConfig:
         crop_mode: ``center`` (shorter edge resized, centre cut out), ``squash`` (both edges resized, the proportions
             not kept) or ``border`` (longer edge resized, the rest filled).
         exif: turn the image as its EXIF orientation says.
+        mirror: exchange left and right, last of all: another look at the same image.
     """
 
     input_size: tuple[int, int, int]
@@ -39,6 +40,7 @@ class DataConfig:
     crop_pct: float = 0.875
     crop_mode: str = "center"
     exif: bool = True
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no transform can be made of.
@@ -109,12 +111,17 @@ def _share(value: Any, _: DataConfig) -> float:
         return 0.0
 
 
+def _flag(value: Any) -> bool:
+    return str(value).lower() not in ("false", "0", "no")
+
+
 _READ: Mapping[str, Callable[[Any, DataConfig], Any]] = {
     "input_size": _size,
     "mean": _numbers,
     "std": _numbers,
     "crop_pct": _share,
-    "exif": lambda value, _: str(value).lower() not in ("false", "0", "no"),
+    "exif": lambda value, _: _flag(value),
+    "mirror": lambda value, _: _flag(value),
 }
 
 

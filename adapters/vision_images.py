@@ -150,7 +150,7 @@ class Pixels:
         )
 
     def __call__(self, image: Image) -> Tensor:
-        """Resize and crop.
+        """Resize, crop and, where the configuration says so, mirror.
 
         Args:
             image: from :func:`open_image`.
@@ -159,7 +159,7 @@ class Pixels:
             uint8, (channels, height, width).
         """
         pixels: Tensor = self._geometry(image)
-        return pixels
+        return pixels.flip(-1) if self.config.mirror else pixels
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the transforms: a worker makes its own."""

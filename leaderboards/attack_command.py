@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shadows.add_argument(
         "--audit-seed", type=int, default=25, metavar="N", help="draws audit and shadow rows (default 25)"
     )
+    shadows.add_argument(
+        "--looks", type=int, choices=(1, 2), default=1, help="2: ask image models about each image mirrored, too"
+    )
     judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--attack",
@@ -81,7 +84,8 @@ def _make_scores(args: argparse.Namespace) -> int:
     package = __package__.rpartition(".")[0]
     command = [sys.executable, "-P", "-m", f"{package}.plugins.attack_fleet", str(args.roster), str(args.output)]
     command += ["--shadows", str(args.shadows), "--design", args.design, "--shadow", args.shadow]
-    command += ["--audit-seed", str(args.audit_seed), *(["--audit", str(args.audit)] if args.audit is not None else [])]
+    command += ["--audit-seed", str(args.audit_seed), "--looks", str(args.looks)]
+    command += [*(["--audit", str(args.audit)] if args.audit is not None else [])]
     return subprocess.run(command, check=False).returncode
 
 

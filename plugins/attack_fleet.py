@@ -48,6 +48,7 @@ class Request:
         shadow: ``same``, or ``lora`` for LoRA shadows for all.
         most: audit at most so many members and others.
         seed: of the audit.
+        looks: 2 asks image models about each image twice, as it is and mirrored.
     """
 
     roster: Path
@@ -57,6 +58,7 @@ class Request:
     shadow: str = "same"
     most: int | None = None
     seed: int = 25
+    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,13 @@ def make_scores(request: Request, say: Say) -> Path:
     recipes = {one.variant.name: _shadow_target(one, targets, request.shadow) for one in targets}
     trained = _trained_shadows(request, design, documents, recipes, say)
     variants = _variants(request, targets, recipes, trained)
-    folder = _ask(request, roster.path, first, design, variants, say)
-    answers = {name: _statistics(folder / folder_name(name), design) for name in variants}
+    looks = _looks(request, first)
+    asked = {name + mark: _looking(variants[name], mark) for mark in looks for name in variants}
+    folder = _ask(request, roster.path, first, design, asked, say)
+    answers = {
+        name: np.stack([_statistics(folder / folder_name(name + mark), design) for mark in looks], axis=1)
+        for name in variants
+    }
     groups = _groups(first, documents, design)
     audits = []
     for one in targets:
@@ -203,6 +210,20 @@ def _variants(
     return found
 
 
+def _looks(request: Request, training: Training) -> tuple[str, ...]:
+    """What is added to a variant's name for each look at the examples."""
+    if request.looks == 1:
+        return ("",)
+    if training.form != "image_classifier":
+        raise GroupgapError("--looks 2: only images can be mirrored; texts have one look")
+    return "", " mirrored"
+
+
+def _looking(variant: Variant, mark: str) -> Variant:
+    options = {**variant.engine_options, **({"mirror": True} if mark else {})}
+    return replace(variant, name=variant.name + mark, engine_options=options)
+
+
 def _shadow_name(target: str, record: Training) -> str:
     return f"{target} {record.name}"
 
@@ -272,8 +293,8 @@ def _audit(
         target.variant.name,
         design.examples,
         member,
-        statistic[:, None],
-        shadows[:, :, None],
+        statistic,
+        shadows,
         design.inside,
         {},
         told,
@@ -283,6 +304,7 @@ def _audit(
 def _command(request: Request) -> str:
     told = ["groupgap", "attack", str(request.roster), "-o", str(request.out), "--shadows", str(request.shadows)]
     told += ["--design", request.design, "--shadow", request.shadow, "--audit-seed", str(request.seed)]
+    told += ["--looks", str(request.looks)] if request.looks != 1 else []
     return shlex.join(told + (["--audit", str(request.most)] if request.most is not None else []))
 
 
@@ -296,6 +318,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--shadow", choices=("same", "lora"), default="same")
     parser.add_argument("--audit", type=int)
     parser.add_argument("--audit-seed", type=int, default=25)
+    parser.add_argument("--looks", type=int, choices=(1, 2), default=1)
     args = parser.parse_args(argv)
     started = time.monotonic()
 
@@ -303,7 +326,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"[{time.monotonic() - started:5.0f} s] {one_line(line)}", file=sys.stderr, flush=True)
 
     args.out.mkdir(parents=True, exist_ok=True)
-    request = Request(args.roster, args.out, args.shadows, args.design, args.shadow, args.audit, args.audit_seed)
+    request = Request(
+        args.roster, args.out, args.shadows, args.design, args.shadow, args.audit, args.audit_seed, args.looks
+    )
     make_scores(request, say)
     return 0
 

@@ -59,7 +59,7 @@ class GroupgapTimm(HeadModel):
         other_base: take a base of another hub name than the adapter's configuration has.
         store: decoded images of other variants (the fleet's).
         options: values of the data configuration (``crop_pct``, ``input_size``, ``interpolation``, ``mean``, ``std``,
-            ``crop_mode``, ``exif``); all others go to ``timm.create_model``.
+            ``crop_mode``, ``exif``, ``mirror``); all others go to ``timm.create_model``.
 
     Raises:
         GroupgapError: files that do not fit, weights that are in no file, or a failed proof.

@@ -125,6 +125,13 @@ def test_a_photo_is_turned_as_its_exif_says_unless_told_not_to() -> None:
     assert np.array_equal(np.asarray(as_stored), np.asarray(picture().rotate(90, expand=True)))
 
 
+def test_a_mirrored_look_is_the_same_pixels_from_right_to_left() -> None:
+    image = picture().convert("RGB")
+    plain, mirrored = Pixels(CONFIG)(image), Pixels(CONFIG.with_overrides({"mirror": "true"}))(image)
+    np.testing.assert_array_equal(plain.numpy()[:, :, ::-1], mirrored.numpy())
+    assert not np.array_equal(plain.numpy(), mirrored.numpy())
+
+
 def _orientation(number: int) -> Any:
     exif = Image.Exif()
     exif[0x0112] = number
@@ -137,7 +144,7 @@ def test_pixels_are_bit_for_bit_those_of_timms_own_transform() -> None:
 
     for crop_mode, crop_pct in (("center", 0.9), ("squash", 1.0), ("border", 0.95)):
         config = CONFIG.with_overrides({"crop_mode": crop_mode, "crop_pct": crop_pct, "std": "0.2;0.3;0.4"})
-        values = {key: value for key, value in config.as_dict().items() if key != "exif"}
+        values = {key: value for key, value in config.as_dict().items() if key not in ("exif", "mirror")}
         plain = create_transform(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
         ours = normalise(Pixels(config)(picture(50, 37))[None], config)[0]
         assert torch.equal(ours, plain(picture(50, 37))), crop_mode
