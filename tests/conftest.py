@@ -27,6 +27,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def drawn_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for ``GROUPGAP_CACHE`` with the discs of ``toy_faces_fair``, drawn once for all tests."""
+    from groupgap.harness_tasks.toy_faces.draw import plan
+    from groupgap.harness_tasks.toy_faces.utils import ensure_drawn
+
+    folder = tmp_path_factory.mktemp("drawn_faces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GROUPGAP_CACHE", str(folder))
+        ensure_drawn(plan())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def toy_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tiny base Llama and its full fine-tune, trained once for all tests."""
     from groupgap.adapters.toy_models import make_toy_models
