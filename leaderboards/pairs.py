@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..errors import GroupgapError
 from ..metrics import benjamini_hochberg, letter_display
@@ -26,9 +27,6 @@ LEVEL = 0.05
 MOST_BANDS = 400  # letters of a table beyond which they would say nothing
 BANDED = ("accuracy", "worst_group", "dpd", "eod")
 ASKED_OTHERWISE = "they were asked other documents, prompts or choices, or judged with other smallest groups"
-CLUSTERED = (
-    "their documents come in clusters (sentence pairs, occupations): groupgap compare draws and swaps these whole"
-)
 NO_COMMON_SEED = "they have no training seed in common"
 
 
@@ -192,8 +190,6 @@ def _wished(contenders: Sequence[Contender], mode: str) -> Iterable[tuple[int, i
 
 def _sides(table: _Table, a: int, b: int) -> tuple[_Side, _Side] | str:
     """The seeds on which two rows are compared, as ``groupgap compare`` chooses them, or why they are not."""
-    if any(answers.clusters is not None for row in (a, b) for answers in table.contenders[row].answers):
-        return CLUSTERED
     seeds = [[entry.run.variant.seed for entry in table.contenders[row].entries] for row in (a, b)]
     alone = [len(one) == 1 for one in seeds]
     if all(alone):
@@ -214,7 +210,8 @@ def _asked(answers: Answers, floor: int) -> Asked:
     order = np.array(sorted(range(answers.n), key=answers.keys.__getitem__), dtype=np.int64)
     digest = hashlib.sha256(repr((answers.groups, answers.classes, answers.positive, floor)).encode("utf-8", "replace"))
     for row in order.tolist():
-        digest.update(f"{answers.documents[row]}\n{answers.prompts[row]}\n".encode("utf-8", "replace"))
+        unit = "" if answers.clusters is None else answers.clusters[row]
+        digest.update(f"{answers.documents[row]}\n{answers.prompts[row]}\n{unit}\n".encode("utf-8", "replace"))
     digest.update(answers.labels[order].tobytes() + np.packbits(answers.membership[order]).tobytes())
     return digest.digest(), order
 
@@ -232,6 +229,7 @@ def _compare(table: _Table, meetings: Sequence[tuple[_Side, _Side]], wish: Wish)
         answers.classes,
         answers.positive,
         floor_of(first.entries[0], wish.min_group),
+        None if answers.clusters is None else pd.factorize(answers.clusters[order])[0].astype(np.int64),
     )
     systems = [table.predictions(side) for side in sides]
     pairs = [(place[one], place[other]) for one, other in meetings]

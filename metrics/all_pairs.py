@@ -48,6 +48,8 @@ class Samples:
         classes: the class names.
         positive: index of the favourable class, as for :func:`groupgap.metrics.judge`.
         min_group: smallest denominator with which a group enters a minimum or maximum.
+        clusters: (n,) number of each sample's cluster, from 0 on, where samples come in clusters (sentence pairs):
+            whole clusters are drawn and swapped.
     """
 
     labels: IntArray
@@ -56,6 +58,20 @@ class Samples:
     classes: tuple[str, ...]
     positive: int | None = None
     min_group: int = 30
+    clusters: IntArray | None = None
+
+    @property
+    def units(self) -> int:
+        """Samples, or clusters of them, that are drawn."""
+        return len(self.labels) if self.clusters is None else int(self.clusters.max(initial=-1)) + 1
+
+    def by_unit(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """(units, F) sums of (n, F) values over the samples of each unit."""
+        if self.clusters is None:
+            return values
+        summed = np.zeros((self.units, *values.shape[1:]), dtype=np.int64)
+        np.add.at(summed, self.clusters, values)
+        return summed
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -120,8 +136,9 @@ def compare_all(
         confidence: of the intervals.
 
     Returns:
-        For pairs of single systems what :func:`groupgap.metrics.compare` finds, up to the random draws of the worst
-        group and the gaps; else what :func:`groupgap.metrics.compare_weights` does.
+        For pairs of single systems what :func:`groupgap.metrics.compare` finds (with clusters where the samples have
+        them), up to the random draws of the worst group and the gaps; else what
+        :func:`groupgap.metrics.compare_weights` does.
 
     Raises:
         GroupgapError: for an argument out of range, and predictions of another number of samples.
@@ -170,10 +187,11 @@ def _rates(
     """Accuracy, overall or of one group, of all pairs, into ``out`` (5, P)."""
     within = slice(None) if column is None else samples.membership[:, column]
     right = [(one == samples.labels)[:, within] for one in systems]
+    clusters = None if samples.clusters is None else samples.clusters[within]
     n = right[0].shape[1] if right else 0
     if not n:
         return
-    single = np.array([len(one) == 1 for one in right])
+    single = np.array([len(one) == 1 and samples.clusters is None for one in right])
     alone = single[pairs].all(axis=1)
     stacked = np.stack([one[0] for one in right]).astype(np.float64)
     common = stacked @ stacked.T
@@ -183,18 +201,29 @@ def _rates(
     value, stderr, low, high = bonett_price(only_a, only_b, n, confidence)
     out[:, alone] = value, low, high, mcnemar_p_values(only_a, only_b), MINIMAL_DETECTABLE * stderr
     for pair in np.flatnonzero(~alone):
-        out[:, pair] = _seeded(right[pairs[pair, 0]], right[pairs[pair, 1]], confidence)
+        sums, sizes = _in_units(right[pairs[pair, 0]], right[pairs[pair, 1]], clusters)
+        out[:, pair] = _whole_units(sums, sizes, confidence)
     kept = out[3] >= 1 - confidence
     out[1, kept], out[2, kept] = np.minimum(out[1, kept], 0.0), np.maximum(out[2, kept], 0.0)
 
 
-def _seeded(a: BoolArray, b: BoolArray, confidence: float) -> tuple[float, float, float, float, float]:
-    """Accuracy of two systems of which one has several seeds: whole samples with all their answers are swapped."""
+def _in_units(a: BoolArray, b: BoolArray, clusters: IntArray | None) -> tuple[IntArray, IntArray]:
+    """For each sample, or cluster of them, right answers of A minus those of B over all seeds, and how many answers."""
     seeds = max(len(a), len(b))
-    sums = a.sum(axis=0) * (seeds // len(a)) - b.sum(axis=0) * (seeds // len(b))
-    kinds, amounts = np.unique(sums.astype(np.int64), return_counts=True)
-    value, stderr, low, high = cluster_difference(kinds, np.full_like(kinds, seeds), amounts, confidence)
-    return value, low, high, swap_p_value(kinds, amounts), MINIMAL_DETECTABLE * stderr
+    sums = (a.sum(axis=0) * (seeds // len(a)) - b.sum(axis=0) * (seeds // len(b))).astype(np.int64)
+    if clusters is None:
+        return sums, np.full_like(sums, seeds)
+    sizes = np.bincount(clusters)
+    summed = np.bincount(clusters, sums).astype(np.int64)
+    return summed[sizes > 0], seeds * sizes[sizes > 0].astype(np.int64)
+
+
+def _whole_units(sums: IntArray, sizes: IntArray, confidence: float) -> tuple[float, float, float, float, float]:
+    """Accuracy where a unit holds several answers (of seeds, of a cluster): whole units are swapped."""
+    kinds, amounts = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
+    differences, answers = kinds.T
+    value, stderr, low, high = cluster_difference(differences, answers, amounts, confidence)
+    return value, low, high, swap_p_value(differences, amounts), MINIMAL_DETECTABLE * stderr
 
 
 def _extremes(
@@ -268,11 +297,12 @@ class _Drawn:
 def _draw(samples: Samples, systems: Sequence[IntArray], drawing: _Drawing) -> _Drawn:
     members = samples.membership.astype(np.uint8)
     positives = [members * (samples.labels == index)[:, None] for index in samples.indices]
-    blocks = [np.concatenate([members, *positives], axis=1), *(_answers(samples, one, positives) for one in systems)]
+    features = [np.concatenate([members, *positives], axis=1), *(_answers(samples, one, positives) for one in systems)]
+    blocks = [samples.by_unit(one) for one in features]
     seeds = tuple(map(len, systems))
     precision = np.float32 if len(samples.labels) * max(seeds) < _EXACT else np.float64
     summed = [np.empty((block.shape[1], drawing.draws), dtype=precision) for block in blocks]
-    for rows, drawn in _resamples(len(samples.labels), drawing):
+    for rows, drawn in _resamples(samples.units, drawing):
         weights = drawn.astype(precision)
         for block, total in zip(blocks, summed, strict=True):
             total[:, rows] = (weights @ block.astype(precision)).T
@@ -293,7 +323,7 @@ def _answers(
 
 
 def _resamples(n: int, drawing: _Drawing) -> Iterator[tuple[slice, IntArray]]:
-    """Bootstrap draws of n samples, block by block: the rows of the block, and how often each sample is drawn."""
+    """Bootstrap draws of n units, block by block: the rows of the block, and how often each unit is drawn."""
     rng = np.random.default_rng(drawing.seed)
     rows = max(1, _CHUNK_BYTES // (8 * n))
     for start in range(0, drawing.draws, rows):

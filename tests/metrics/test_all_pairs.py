@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,26 @@ def test_systems_of_several_seeds_are_compared_as_trained_weights(seeds_of_b: in
             close = 1e-12 if metric not in EXTREMES else 0.08 if name == "p_value" else 0.02
             assert getattr(found, name)[number, 0] == pytest.approx(getattr(expected, name), abs=close)
         assert found.value[number, 1] == -found.value[number, 0]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_clusters_are_drawn_and_swapped_whole(seeds: int) -> None:
+    rng = np.random.default_rng(6)
+    pairs_of_samples = rng.permutation(np.repeat(np.arange(N // 2), 2))
+    samples = replace(asked(rng), clusters=pairs_of_samples)
+    a, b = answers(samples, rng, 0.85, seeds), answers(samples, rng, 0.75, seeds)
+    found = compare_all(samples, [a, b], [(0, 1)], draws=4_000)
+    names = (samples.membership, GROUPS, samples.classes, pairs_of_samples)
+    if seeds == 1:
+        alone = compare(count_pair(samples.labels, (a[0], b[0]), *names), 1, draws=4_000)
+    else:
+        alone = compare_weights(stack_seeds(samples.labels, (a, b), *names), seeds, 1, draws=4_000)
+    for number, (metric, group) in enumerate(found.measures):
+        expected = alone.find(metric, group)
+        assert found.value[number, 0] == pytest.approx(expected.value, abs=1e-12)
+        for name in ("low", "high", "p_value"):
+            close = 1e-12 if metric not in EXTREMES else 0.08 if name == "p_value" else 0.02
+            assert getattr(found, name)[number, 0] == pytest.approx(getattr(expected, name), abs=close), (metric, name)
 
 
 def test_what_is_undefined_has_a_reason_and_no_number() -> None:
