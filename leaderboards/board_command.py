@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import GroupgapError
+
+if TYPE_CHECKING:
+    from .board import Board
+    from .collection import Collection
 
 MODES = ("all", "baseline", "none")
 MOST_ROWS = 64  # of a table whose rows are all compared with each other when nothing else is wished
@@ -85,6 +90,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REPORT.json",
         help="show a report's tables (token bias, translation, attacks) with the variants they are about; repeatable",
     )
+    add_writing_arguments(parser)
+
+
+def add_writing_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that write more files than the board's own."""
+    writing = parser.add_argument_group("writing more")
+    writing.add_argument("--figures", action="store_true", help="figures for a paper, as svg, png and pdf (figures/)")
+    writing.add_argument("--parquet", action="store_true", help="the csv tables as board.parquet and groups.parquet")
+    writing.add_argument(
+        "--every-eval-ever", action="store_true", help="a record of Every Eval Ever for each variant (every_eval_ever/)"
+    )
+    writing.add_argument(
+        "--show-samples",
+        action="store_true",
+        help="documents and answers, each behind a click (samples.html): may be hateful or private",
+    )
 
 
 def parse_names(options: Iterable[str]) -> dict[str, str]:
@@ -128,10 +149,31 @@ def run(args: argparse.Namespace) -> int:
             _progress("")
     notes = (*board.notes, *strangers(blocks, [row.variant for row in board.rows]))
     board = replace(board, blocks=(*board.blocks, *blocks), notes=notes)
-    written = write_board(board, folder)
+    written = write_board(board, folder, _more(args, board, collection))
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
+    if args.show_samples:
+        print(f"Samples, which may be hateful or private: {plain(str(written['samples.html'].resolve()))}")
     return 0
+
+
+def _more(args: argparse.Namespace, board: Board, collection: Collection) -> dict[str, str | bytes]:
+    """The files that were asked for beside the board's own."""
+    from .every_eval_ever import board_records
+    from .figures import board_figures
+    from .parquet import board_parquet
+    from .samples_page import NAME, samples_page
+
+    more: dict[str, str | bytes] = {}
+    if args.figures:
+        more |= board_figures(board)
+    if args.parquet:
+        more |= board_parquet(board)
+    if args.every_eval_ever:
+        more |= board_records(board)
+    if args.show_samples:
+        more[NAME] = samples_page(collection)
+    return more
 
 
 def _progress(line: str) -> None:

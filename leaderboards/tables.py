@@ -162,15 +162,16 @@ def _group_document(name: str, rates: GroupRates, row: Row) -> dict[str, Any]:
 
 def board_csv(board: Board) -> str:
     """One line a row (``board.csv``): every metric with interval, reason, groups and chance level in own columns."""
-    return csv_text([_flat_row(row) for row in board.rows])
+    return csv_text([flat_row(row) for row in board.rows])
 
 
 def groups_csv(board: Board) -> str:
     """One line for each row and group (``groups.csv``)."""
-    return csv_text([flat for row in board.rows for flat in _flat_groups(row)])
+    return csv_text([flat for row in board.rows for flat in flat_groups(row)])
 
 
-def _flat_row(row: Row) -> dict[str, Any]:
+def flat_row(row: Row) -> dict[str, Any]:
+    """A row of the board as one line."""
     flat: dict[str, Any] = {
         "task": row.task,
         "axis": row.axis,
@@ -223,7 +224,8 @@ def _flat_estimate(name: str, estimate: Estimate) -> dict[str, Any]:
     return flat
 
 
-def _flat_groups(row: Row) -> Iterable[dict[str, Any]]:
+def flat_groups(row: Row) -> Iterable[dict[str, Any]]:
+    """A row of the board as one line a group."""
     for group, rates in row.judgement.groups.items():
         flat: dict[str, Any] = {"task": row.task, "axis": row.axis, "variant": row.variant, "group": group}
         flat |= {"positive": row.judgement.positive, "min_group": row.judgement.min_group}

@@ -41,7 +41,7 @@ def check_output(folder: Path, marker: str = MARKER, schema: str = SCHEMA, what:
         )
 
 
-def write_board(board: Board, folder: Path) -> dict[str, Path]:
+def write_board(board: Board, folder: Path, more: Mapping[str, str | bytes] | None = None) -> dict[str, Path]:
     """Write ``board.csv``, ``groups.csv``, ``board.json``, ``board.md`` and ``index.html``.
 
     Everything is made before the first file is touched; each file is replaced as a whole. Other files in the folder
@@ -50,6 +50,7 @@ def write_board(board: Board, folder: Path) -> dict[str, Path]:
     Args:
         board: what to write.
         folder: a new folder, an empty one, or an earlier board.
+        more: files beside them (figures, parquet, ...): name, with folders, to content.
 
     Returns:
         File name to its path.
@@ -58,7 +59,7 @@ def write_board(board: Board, folder: Path) -> dict[str, Path]:
         GroupgapError: if the folder is not ours, or cannot be written.
     """
     check_output(folder)
-    texts = {
+    texts: dict[str, str | bytes] = {
         # First, so that a folder in which writing was cut off is still known as ours.
         MARKER: board_json(board),
         "board.csv": board_csv(board),
@@ -66,10 +67,10 @@ def write_board(board: Board, folder: Path) -> dict[str, Path]:
         "board.md": board_markdown(board),
         "index.html": board_page(board),
     }
-    return write_texts(folder, texts, "the board")
+    return write_texts(folder, texts | dict(more or {}), "the board")
 
 
-def write_texts(folder: Path, texts: Mapping[str, str], what: str) -> dict[str, Path]:
+def write_texts(folder: Path, texts: Mapping[str, str | bytes], what: str) -> dict[str, Path]:
     """Write files into a folder, each replaced as a whole; put the one first by which the folder is known as ours.
 
     Args:
@@ -91,10 +92,13 @@ def write_texts(folder: Path, texts: Mapping[str, str], what: str) -> dict[str, 
     return {name: folder / name for name in texts}
 
 
-def _replace_all(folder: Path, texts: Mapping[str, str]) -> None:
+def _replace_all(folder: Path, texts: Mapping[str, str | bytes]) -> None:
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
         made = Path(temporary)
         for name, text in texts.items():
-            (made / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+            (made / name).parent.mkdir(parents=True, exist_ok=True)
+            data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+            (made / name).write_bytes(data)
         for name in texts:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(made / name, folder / name)  # noqa: PTH105 - the call that is atomic on every system

@@ -1,0 +1,210 @@
+"""The board as figures for a paper: accuracy by group, and gaps with what chance alone would show, LoRA beside full.
+
+What is undefined is a word at its place and never a point at 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import MissingExtraError
+from ..metrics import Estimate
+from .board import Board, Row
+from .markdown import plain
+
+FOLDER = "figures"
+FORMATS = ("svg", "png", "pdf")
+# One of Okabe and Ito's colours and a marker for each method: told apart by those who see fewer colours, and in grey.
+MARKS = {"base": ("#999999", "D"), "full": ("#0072B2", "s"), "lora": ("#D55E00", "o")}
+OTHERS = (("#009E73", "^"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#E69F00", "X"), ("#000000", "*"))
+GAPS = {"dpd": "demographic parity difference", "eod": "equalized odds difference"}
+MOST_ROWS = 60
+MOST_GROUPS = 12
+LONGEST = 36
+SETTINGS = {
+    # names come from runs: no mathematical mode for a dollar sign, and the same bytes for the same board
+    "text.parse_math": False,
+    "text.usetex": False,
+    "svg.hashsalt": "groupgap",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def board_figures(board: Board) -> dict[str, bytes]:
+    """For each table two figures, each as svg, png and pdf.
+
+    Args:
+        board: what to draw.
+
+    Returns:
+        ``figures/<task>-<axis>-groups.svg`` and the like to the file's content. Rows beyond the first ``MOST_ROWS`` and
+        groups beyond the ``MOST_GROUPS`` largest are not drawn; the figure says how many.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise MissingExtraError("--figures", "matplotlib", "figures") from error
+    made: dict[str, bytes] = {}
+    with mpl.rc_context(SETTINGS):
+        for (task, axis), rows in board.tables.items():
+            name = f"{FOLDER}/{_slug(task, axis)}"
+            title = f"{_short(task)}, groups by {_short(axis)}" + _not_drawn(rows)
+            made |= _files(f"{name}-groups", _groups_figure(rows[:MOST_ROWS], title))
+            made |= _files(f"{name}-gaps", _gaps_figure(rows[:MOST_ROWS], title))
+    return made
+
+
+def _slug(task: str, axis: str) -> str:
+    """A file name: what is no letter, digit or dot is a dash; where that loses something, a hash tells names apart."""
+    name = f"{task}-{axis}"
+    safe = re.sub(r"[^a-zA-Z0-9_]+", "-", name).strip("-")[:80]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def _short(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
+def _not_drawn(rows: Sequence[Row]) -> str:
+    return f" (the first {MOST_ROWS} of {len(rows)} rows)" if len(rows) > MOST_ROWS else ""
+
+
+def _files(name: str, figure: Any) -> dict[str, bytes]:
+    """The figure in each format, without dates and names of programs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    told: dict[str, dict[str, None]] = {
+        "svg": {"Date": None, "Creator": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    files = {}
+    for kind in FORMATS:
+        stream = io.BytesIO()
+        figure.savefig(stream, format=kind, metadata=told[kind], dpi=200)
+        files[f"{name}.{kind}"] = stream.getvalue()
+    return files
+
+
+def _marks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each method of a table."""
+    methods = list(dict.fromkeys(row.method or "unknown" for row in rows))
+    others = [method for method in methods if method not in MARKS]
+    mine = {method: OTHERS[place % len(OTHERS)] for place, method in enumerate(others)}
+    return {method: MARKS.get(method) or mine[method] for method in methods}
+
+
+def _by_base(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """The rows of each base model; a base's own row stands with those that were trained from it."""
+    bases: dict[str, list[Row]] = {}
+    for row in rows:
+        bases.setdefault(row.base or "base unknown", []).append(row)
+    return list(bases.items())
+
+
+def _groups_figure(rows: Sequence[Row], title: str) -> Any:
+    """A panel for each base: groups across, accuracy up, a mark with its interval for each row."""
+    from matplotlib.figure import Figure
+
+    marks, bases = _marks(rows), _by_base(rows)
+    sizes = {group: rates.n for row in rows for group, rates in row.judgement.groups.items()}
+    groups = sorted(sizes, key=lambda group: -sizes[group])[:MOST_GROUPS]
+    width = 1.6 + 0.25 * len(groups) * max(2, min(8, max(len(found) for _, found in bases)))
+    figure = Figure(figsize=(min(width, 20.0), 1.0 + 2.4 * len(bases)), layout="constrained")
+    for place, (base, found) in enumerate(bases):
+        axes = figure.add_subplot(len(bases), 1, place + 1)
+        for number, row in enumerate(found):
+            shift = 0.8 * ((number + 0.5) / len(found) - 0.5)
+            for at, group in enumerate(groups):
+                rates = row.judgement.groups.get(group)
+                estimate = Estimate(None, 0, "not asked") if rates is None else rates.accuracy
+                _point(axes, at + shift, estimate, marks[row.method or "unknown"], across=True)
+        axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(-0.02, 1.02), ylabel="accuracy")
+        axes.set_xticks(range(len(groups)), [f"{_short(group)}\nn = {sizes[group]:,}" for group in groups])
+        axes.set_title(_short(base), loc="left")
+        axes.grid(axis="y", linewidth=0.3)
+    left = len(sizes) - len(groups)
+    figure.suptitle(title + (f"; the {len(groups)} largest of {len(sizes)} groups" if left else ""))
+    _legend(figure, marks, chance=False)
+    return figure
+
+
+def _gaps_figure(rows: Sequence[Row], title: str) -> Any:
+    """A line for each row, those of one base together; DPD and EOD beside each other, with the chance level as tick."""
+    from matplotlib.figure import Figure
+
+    marks, bases = _marks(rows), _by_base(rows)
+    places: list[tuple[str, Row | None]] = []
+    for base, found in bases:
+        places += [(_short(base), None), *((f"  {_short(row.variant)}", row) for row in found)]
+    figure = Figure(figsize=(7.0, 1.2 + 0.2 * len(places)), layout="constrained")
+    panels = figure.subplots(1, len(GAPS), sharey=True)
+    for axes, (metric, words) in zip(panels, GAPS.items(), strict=True):
+        for at, (_, row) in enumerate(places):
+            if row is not None:
+                _gap(axes, at, row, metric, marks[row.method or "unknown"])
+        axes.set(xlabel=f"{words} (0 is best)", xlim=(-0.02, 1.02), ylim=(len(places) - 0.5, -0.5))
+        axes.set_yticks(range(len(places)), [name for name, _ in places])
+        axes.grid(axis="x", linewidth=0.3)
+    figure.suptitle(title)
+    _legend(figure, marks, chance=True)
+    return figure
+
+
+def _gap(axes: Any, at: int, row: Row, metric: str, mark: tuple[str, str]) -> None:
+    estimate: Estimate = getattr(row.judgement, metric)
+    _point(axes, at, estimate, mark, across=False)
+    for chance in _chances(row, metric) if estimate.value is not None else ():
+        axes.plot([chance, chance], [at - 0.35, at + 0.35], color="black", linewidth=0.8, gid="chance")
+
+
+def _chances(row: Row, metric: str) -> Iterator[float]:
+    """The gap by chance alone: the row's own, or that of each of its trainings."""
+    judged = [row.judgement, *(one.judgement for one in row.by_seed)]
+    for one in judged:
+        estimate: Estimate = getattr(one, metric)
+        if estimate.chance is not None:
+            yield estimate.chance.median
+
+
+def _point(axes: Any, at: float, estimate: Estimate, mark: tuple[str, str], across: bool) -> None:
+    """A mark with its interval; where there is no value, the word."""
+    colour, marker = mark
+    value = estimate.value
+    if value is None:
+        place = (at, 0.02) if across else (0.02, at)
+        turn = 90 if across else 0
+        ends = {"ha": "center", "va": "bottom"} if across else {"ha": "left", "va": "center"}
+        axes.text(*place, "undefined", rotation=turn, fontsize=6, color=colour, **ends)
+        return
+    known = estimate.low is not None and estimate.high is not None
+    low, high = (max(0.0, value - (estimate.low or 0.0)), max(0.0, (estimate.high or 0.0) - value)) if known else (0, 0)
+    bars = {"yerr" if across else "xerr": [[low], [high]]} if known else {}
+    x, y = (at, value) if across else (value, at)
+    axes.errorbar(x, y, **bars, color=colour, marker=marker, markersize=4, linewidth=1, capsize=2, linestyle="none")
+
+
+def _legend(figure: Any, marks: Mapping[str, tuple[str, str]], chance: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linestyle="none", label=_short(method))
+        for method, (colour, marker) in marks.items()
+    ]
+    if chance:
+        tick = Line2D([], [], color="black", marker="|", linestyle="none", label="by chance alone (median)")
+        handles.append(tick)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False)
