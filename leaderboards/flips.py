@@ -47,12 +47,13 @@ def flips_of(board: Board) -> tuple[Flips, ...]:
     shares = _same_base([bases[name] for name in names])
     pairs = np.triu(shares if shares.any() else np.ones_like(shares), 1)
     tables = [{metric: _matrix(one, metric, names) for metric in BANDED} for one in board.pairs if one.found.pairs.size]
+    chosen = [{metric: (found[0][pairs], found[1][pairs]) for metric, found in table.items()} for table in tables]
     found = [
-        Flips("metrics", (one, other), _sum(_flips(table[one], table[other], pairs) for table in tables))
+        Flips("metrics", (one, other), _sum(order_flips(table[one], table[other]) for table in chosen))
         for one, other in combinations(BANDED, 2)
     ]
     found += [
-        Flips("tasks", (metric,), _sum(_flips(a[metric], b[metric], pairs) for a, b in combinations(tables, 2)))
+        Flips("tasks", (metric,), _sum(order_flips(a[metric], b[metric]) for a, b in combinations(chosen, 2)))
         for metric in BANDED
     ]
     by_base = _methods(board.rows, names)
@@ -77,10 +78,6 @@ def _matrix(pairs: Pairs, metric: str, names: Sequence[str]) -> Matrix:
     better[b, a] = -better[a, b]
     q_value[a, b] = q_value[b, a] = pairs.q_value[at]
     return better, q_value
-
-
-def _flips(first: Matrix, second: Matrix, chosen: npt.NDArray[np.bool_]) -> OrderFlips:
-    return order_flips((first[0][chosen], first[1][chosen]), (second[0][chosen], second[1][chosen]))
 
 
 def _methods(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, int]]:

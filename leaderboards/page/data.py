@@ -11,7 +11,7 @@ from typing import Any
 
 from ...metrics import Calibration, CalibrationReport, Estimate, GroupRates
 from ..board import METRICS, Board, Row, SeedResult
-from ..flips import COSTS, HIGHER_IS_BETTER, flips_of, fronts, ranks
+from ..flips import COSTS, HIGHER_IS_BETTER, Flips, fronts, ranks
 from ..format import format_decided
 from ..markdown import plain
 from ..pairs import BANDED
@@ -23,7 +23,7 @@ CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_
 Packed = str | list[Any]
 
 
-def page_data(board: Board) -> str:
+def page_data(board: Board, flips: Sequence[Flips]) -> str:
     """The packed data of a board (:func:`groupgap.leaderboards.page.pack.deflated`)."""
     told: dict[tuple[tuple[str, str], ...], int] = {}
     rows = board.tables
@@ -39,7 +39,7 @@ def page_data(board: Board) -> str:
         "rows": [_row(row, told) for row in board.rows],
         "provenance": [list(map(list, entries)) for entries in told],
         "blocks": [_block(block) for block in board.blocks],
-        "flips": [{"between": one.between, "metrics": one.metrics, **asdict(one.counts)} for one in flips_of(board)],
+        "flips": [{"between": one.between, "metrics": one.metrics, **asdict(one.counts)} for one in flips],
         "pairs": pairs,
     }
     return deflated(document, planes)

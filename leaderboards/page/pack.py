@@ -56,8 +56,8 @@ def short_p(value: float) -> str:
     """
     if value < SMALLEST:
         return f"<{SMALLEST:.0e}".replace("e-0", "e-")
-    texts = (f"{value:.{digits}g}" for digits in range(1 if value < 0.001 else 2, 17))
-    return next((text for text in texts if (float(text) < LEVEL) == (value < LEVEL)), repr(value))
+    texts = (f"{value:.{digits}g}" for digits in range(1 if value < 0.001 else 2, 18))  # 17 digits are the value itself
+    return next(text for text in texts if (float(text) < LEVEL) == (value < LEVEL))
 
 
 def pack_pairs(tables: Sequence[Pairs], rows: Sequence[Sequence[Row]]) -> tuple[dict[str, Any], bytes]:

@@ -72,14 +72,15 @@ def board_page(board: Board) -> str:
         "under_table": under_table,
         "metric_names": METRICS,
     }
+    flips = flips_of(board)
     return environment.get_template("index.html.j2").render(
         board=board,
         tables=_tables(board),
-        flips=flips_of(board),
+        flips=flips,
         policy=Markup(POLICY.format(style=_digest(style), script=_digest(script))),
         style=Markup(style),
         script=Markup(script),
-        data=page_data(board),
+        data=page_data(board, flips),
         version=__version__,
     )
 
