@@ -119,15 +119,17 @@ def main() -> int:
         stage()
         sizes = ", ".join(f"{name} {path.stat().st_size / 1024:,.0f} KB" for name, path in written.items())
     compared = sum(len(one.found.pairs) for one in board.pairs)
-    total = clock[-1][0] - clock[0][0], clock[-1][1] - clock[0][1]
-    print(
-        f"{args.runs} runs x {args.tasks} tasks x {args.answers} answers, {compared:,} pairs: "
-        f"{total[0]:.1f} s in all, {total[1]:.1f} s of processor time"
-    )
-    for name, (start, end) in zip(("read and check", "judge", "compare", "write"), pairwise(clock), strict=True):
-        print(f"  {name}: {end[0] - start[0]:.1f} s, {end[1] - start[1]:.1f} s of processor time")
+    print(f"{args.runs} runs x {args.tasks} tasks x {args.answers} answers, {compared:,} pairs")
+    report(clock)
     print(f"  peak memory {peak():.0f} MB, {peak() - before:.0f} MB of it for the board ({sizes})")
     return 0
+
+
+def report(clock: list[tuple[float, float]]) -> None:
+    """Print the seconds of each stage, from (wall, processor) times at its beginning and end."""
+    stages = [*zip(("read and check", "judge", "compare", "write"), pairwise(clock), strict=True)]
+    for name, (start, end) in [*stages, ("in all", (clock[0], clock[-1]))]:
+        print(f"  {name}: {end[0] - start[0]:.1f} s, {end[1] - start[1]:.1f} s of processor time")
 
 
 if __name__ == "__main__":
