@@ -139,11 +139,11 @@ def task_bias(entry: Entry, raw: Entry | None, min_group: int | None) -> TaskBia
         seed=entry.run.variant.seed,
         task=entry.task,
         raw_task=str(entry.run.fair(entry.task)["controlled"]),
-        classes=first.classes,
+        classes=first.classes[: asked.matrix.choices],
         cells=int(said.shape[1]),
         axes=tuple(_axis(asked, answers, _same_axis(raw, answers), prior, floor) for answers in entry.answers),
         contradiction=proportion(differing, len(said), "no documents", 0.95),
-        prior={} if prior is None else dict(zip(first.classes, np.exp(prior).tolist(), strict=True)),
+        prior={} if prior is None else dict(zip(first.classes, np.exp(prior).tolist(), strict=False)),
         inputs=len(asked.content_free),
         notes=asked.notes,
     )
@@ -168,7 +168,12 @@ def _axis(asked: AskedCells, answers: Answers, raw: Answers | None, prior: Float
     rows = asked.rows
     member = answers.membership[rows]
     bias = token_bias(
-        asked.matrix, answers.classes, member, answers.groups, clusters=units(answers, rows), min_group=floor
+        asked.matrix,
+        answers.classes[: asked.matrix.choices],
+        member,
+        answers.groups,
+        clusters=units(answers, rows),
+        min_group=floor,
     )
     debiased = np.stack([debiased_log_probabilities(one) for one in asked.matrix.log_probabilities])
     readings = {"debiased": debiased.argmax(axis=1)}
@@ -198,7 +203,7 @@ def _single_ways(asked: AskedCells, answers: Answers, said: IntArray, floor: int
 
 
 def _name_of(cell: Cell, classes: Sequence[str]) -> str:
-    pairs = sorted(f"{symbol} = {name}" for symbol, name in zip(cell.symbols, classes, strict=True))
+    pairs = sorted(f"{symbol} = {name}" for symbol, name in zip(cell.symbols, classes, strict=False))
     return f"{', '.join(pairs)}{', question turned' if cell.turned else ''}"
 
 

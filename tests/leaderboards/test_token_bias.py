@@ -167,6 +167,23 @@ def test_three_choices(write: Write, factory: SimpleNamespace) -> None:
     assert list(axis.ways[0].selection) == ["no", "yes", "maybe"]
 
 
+def test_documents_with_more_choices_than_most_are_left_out_and_said(write: Write, factory: SimpleNamespace) -> None:
+    folder = write("a", {}, fair={"axes": factory.FAIR["axes"]})
+    path = next(folder.glob("samples_*.jsonl"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    three = factory.balanced_cells(3)
+    lines[5]["doc"] |= {"cells": three, "meanings": ["no", "yes", "maybe"]}
+    lines[5]["filtered_resps"] = [["-1.0", "False"]] * 27
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = only(folder)
+    assert found.notes == (
+        "1 documents with another number of cells or choices than most have no part in the token effects",
+    )
+    assert found.axes[0].bias.n == N - 1
+    assert len(found.classes) == 2
+    assert found.axes[0].ways[0].name == "A = choice 1, B = choice 2"
+
+
 def test_the_command_writes_one_report_of_all_runs(write: Write, tmp_path: Path, capsys: Any) -> None:
     pytest.importorskip("matplotlib")
     folders = [str(write(name, {"A": size})) for name, size in (("lora", 2.0), ("full", 0.1))]
