@@ -23,21 +23,11 @@ def discs() -> Discs:
     return plan()
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory, discs: Discs) -> Path:
-    """The discs, drawn once for all tests of this file."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GROUPGAP_CACHE", str(folder))
-        toy.ensure_drawn(discs)
-    return folder
-
-
 @pytest.fixture
-def drawn(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GROUPGAP_CACHE", str(cache))
+def drawn(drawn_faces: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GROUPGAP_CACHE", str(drawn_faces))
     monkeypatch.delenv("GROUPGAP_DATA", raising=False)
-    return cache
+    return drawn_faces
 
 
 def test_a_perfect_reader_of_mouths_reaches_exactly_the_ceilings(discs: Discs) -> None:
