@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 89_478_485  # above it PIL itself warns of a decompression bomb
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# what PIL lets out of a damaged file; struct.error comes from EXIF whose values are of the wrong kind
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
 DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -98,7 +101,7 @@ def open_image(file: Path | bytes, config: DataConfig, sha256: str | None = None
         raise UnreadableImageError(f"no image of a known kind ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise UnreadableImageError(f"more than {2 * MAX_PIXELS:,} pixels (a decompression bomb?)") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
+    except BROKEN as error:
         raise UnreadableImageError(f"damaged or cut off ({' '.join(str(error).split())[:120]})") from None
 
 

@@ -62,6 +62,13 @@ def flipped(data: bytes, place: int) -> bytes:
     return data[:place] + bytes(255 - byte for byte in data[place : place + 40]) + data[place + 40 :]
 
 
+def text_for_a_width() -> bytes:
+    """A JPEG to be turned whose EXIF has a text as its width: PIL fails when it writes the EXIF anew."""
+    exif = _orientation(6)
+    exif[0x010E] = "abcdefgh"
+    return saved(picture(), "JPEG", exif=exif).replace(b"\x01\x0e\x00\x02", b"\x01\x00\x00\x02", 1)
+
+
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "zero-byte": (lambda: b"", "the file is empty"),
     "text": (lambda: b"<html>not found</html>", "no image of a known kind"),
@@ -75,6 +82,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "animated gif": (lambda: frames("GIF"), r"animated, or of several pages \(3\)"),
     "animated webp": (lambda: frames("WEBP"), "animated"),
     "pages of a tiff": (lambda: frames("TIFF"), "several pages"),
+    "exif of another kind": (text_for_a_width, "damaged or cut off"),
     "16 bits": (
         lambda: saved(Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 100), "PNG"),
         "more than 8 bits a channel",
