@@ -183,23 +183,40 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     for name in ("Llama", "Mistral", "ViT", "Swinv2"):
         found[name] = tmp_path_factory.mktemp("bases") / name
         (save_language_model if name in ("Llama", "Mistral") else save_image_model)(name, found[name])
+    found["timm"] = tmp_path_factory.mktemp("bases") / "timm"
+    save_timm_model(found["timm"])
     return found
+
+
+def save_timm_model(folder: Path) -> None:
+    timm = pytest.importorskip("timm")
+    sizes = {"img_size": SIZE, "patch_size": 16, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 7}
+    network = timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes)
+    timm.models.save_for_hf(network, folder, safe_serialization=True)
 
 
 def architecture(name: str) -> str:
     """What class the recipe's own base is of."""
     if "vit-base" in name:
         return "ViT"
+    if "faces" in name:
+        return "timm"
     return "Swinv2" if "swinv2" in name else "Mistral" if "mistral" in name else "Llama"
 
 
 @pytest.mark.parametrize("name", sorted(shelf()))
 def test_two_steps_of_every_recipe(
-    name: str, data: Path, bases: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    data: Path,
+    bases: Mapping[str, Path],
+    drawn_faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if architecture(name) in ("ViT", "Swinv2"):
+    if architecture(name) in ("ViT", "Swinv2", "timm"):
         pytest.importorskip("torchvision")
     monkeypatch.setenv("GROUPGAP_DATA", str(data))
+    monkeypatch.setenv("GROUPGAP_CACHE", str(drawn_faces))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     recipe, base = load_recipe(shelf()[name]), bases[architecture(name)]
     options = ["--base", str(base), "--max-steps", "2", "--max-rows", "8", "--seed", "13", "--roster"]
