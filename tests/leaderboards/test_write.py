@@ -257,7 +257,7 @@ def test_nothing_is_left_half_written(board: Board, tmp_path: Path, monkeypatch:
     def fail(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(GroupgapError, match="cannot write the board \\(No space left on device\\)"):
         write_board(board, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
