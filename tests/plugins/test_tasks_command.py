@@ -48,7 +48,7 @@ def test_every_task_file_is_listed_with_what_a_reader_needs() -> None:
     for task in entries.values():
         assert task.licence, task.task
         assert task.prompt, task.task
-        assert task.axes or task.task == "csv_fair", task.task
+        assert task.axes or task.task in ("csv_fair", "imagefolder_fair"), task.task
         assert all(task.axes.values()), task.task
         if task.hub is not None:
             assert task.citation, task.task
