@@ -15,7 +15,13 @@ from .recipe import Method, Recipe
 _ALPHA = ("lora_alpha", "alpha")
 _DROPOUT = ("lora_dropout", "vera_dropout", "module_dropout", "boft_dropout")
 _VARIANTS_OF_LORA = {"lora": {}, "dora": {"use_dora": True}, "rslora": {"use_rslora": True}}
-_OURS = frozenset({"peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "auto_mapping"})
+# fields that we set, or by which PEFT would import a module that the recipe names
+_OURS = frozenset(
+    {
+        "peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "auto_mapping",
+        "megatron_config", "megatron_core",
+    }
+)  # fmt: skip
 
 
 def apply_method(model: Any, recipe: Recipe, method: Method, prepared: Prepared, base: str) -> Any:

@@ -36,6 +36,11 @@ MISTAKES = {
     "trainer": ("batch_size: 8", "batch_size: 8\ntrainer: {fdsp: x}", "unknown argument 'fdsp': did you mean 'fsdp'?"),
     "ours": ("batch_size: 8", "batch_size: 8\ntrainer: {seed: 3}", "trainer.seed: a recipe says this by its own keys"),
     "peft": ("full: {}", "lora: {options: {lora_alpa: 3}}", "unknown option 'lora_alpa': did you mean 'lora_alpha'?"),
+    "module": (
+        "full: {}",
+        "lora: {targets: [q_proj], options: {megatron_config: {a: 1}, megatron_core: antigravity}}",
+        "unknown option 'megatron_config'",
+    ),
     "targets": ("full: {}", "lora: {targets: [q_prj]}", "PEFT does not take it on this base: Target modules"),
     "rank": ("full: {}", "ia3: {r: 3}", "methods.ia3.r: ia3 has none"),
     "half": ("full: {}", "full: {precision: float16}", "precision: float16 needs a GPU"),
