@@ -126,10 +126,10 @@ class Turns:
 
         >>> turns = Turns()
         >>> [turns.turned(row_id) for row_id in "abcd"]
-        [False, True, True, True]
+        [True, True, True, False]
         >>> turns.begin(13, 1)
         >>> [turns.turned(row_id) for row_id in "abcd"]
-        [True, False, True, False]
+        [False, False, True, False]
         """
         digest = hashlib.sha256(f"flip:{self.seed}:{self.epoch}:{row_id}".encode()).digest()
         return self.flip and bool(digest[0] & 1)
