@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,12 @@ class Answers:
     def keys(self) -> tuple[tuple[str, int], ...]:
         """(document hash, occurrence) of each row: what answers of different runs are joined by."""
         return tuple(zip(self.documents, self.occurrences.tolist(), strict=True))
+
+    @property
+    def digest(self) -> str:
+        """Which documents were answered, in whatever order: sha256 of their hashes."""
+        keys = "\n".join(f"{document} {occurrence}" for document, occurrence in sorted(self.keys))
+        return f"sha256:{hashlib.sha256(keys.encode('utf-8', 'replace')).hexdigest()}"
 
     def counts(self) -> Counts:
         """The answers as counts of (groups, label, prediction), from which every label metric follows."""

@@ -96,6 +96,8 @@ class Row:
         backend: lm-eval's model type.
         seeds: training seeds, where ``variant.json`` says them.
         members: names of the runs that are averaged; the row's own name for a single one.
+        sources: the results file of each of ``members``; relative to the board's folder where it is written.
+        documents: a digest of the documents that were answered.
         classes: texts of the choices.
         limited: whether only a part of the task was answered.
         shots: few-shot examples.
@@ -128,6 +130,8 @@ class Row:
     backend: str = ""
     seeds: tuple[int, ...] = ()
     members: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    documents: str | None = None
     classes: tuple[str, ...] = ()
     limited: bool = False
     shots: int | None = None
@@ -171,6 +175,7 @@ class Board:
         notes: what a reader should know, in words.
         pairs: the rows of each table against each other.
         blocks: what rows tell beyond groups and gaps, and tables of other reports.
+        request: how the runs were read and compared, as options of the command line: what an update needs to know.
     """
 
     rows: tuple[Row, ...]
@@ -178,6 +183,7 @@ class Board:
     notes: tuple[str, ...] = ()
     pairs: tuple[Pairs, ...] = ()
     blocks: tuple[Block, ...] = ()
+    request: Mapping[str, Sequence[str] | str | None] = field(default_factory=dict)
 
     @property
     def tables(self) -> dict[tuple[str, str], tuple[Row, ...]]:
@@ -189,7 +195,10 @@ class Board:
 
 
 def build_board(
-    collection: Collection, options: Options | None = None, progress: Callable[[str], None] | None = None
+    collection: Collection,
+    options: Options | None = None,
+    progress: Callable[[str], None] | None = None,
+    kept: Sequence[Row] = (),
 ) -> Board:
     """Judge all answers.
 
@@ -197,6 +206,7 @@ def build_board(
         collection: from :func:`groupgap.leaderboards.collection.collect`.
         options: how to judge.
         progress: called with a line for each row, and each table of comparisons, that is begun.
+        kept: rows of an earlier board whose runs are gone: they are ranked as they are, and compared with no other.
 
     Returns:
         The board.
@@ -220,7 +230,7 @@ def build_board(
                 contenders[row.task, row.axis, name] = Contender(
                     name, row.base, row.method, tuple(seeds), tuple(one.answers[number] for one in seeds)
                 )
-    ranked = _ranked(_with_raw(rows))
+    ranked = _ranked(_with_raw([*rows, *kept]))
     blocks = tuple(dict.fromkeys(block for row in ranked for block in row.blocks))
     board = Board(ranked, options, (*notes, *collection.notes), blocks=blocks)
     return _compared(board, contenders, progress)
@@ -235,7 +245,10 @@ def _compared(
     options = board.options
     tables, wishes = {}, {}
     for (task, axis), rows in board.tables.items():
-        tables[task, axis] = [contenders[task, axis, row.variant] for row in rows]
+        tables[task, axis] = [
+            contenders.get((task, axis, row.variant)) or Contender(row.variant, row.base, row.method, (), ())
+            for row in rows
+        ]
         wishes[task, axis] = Wish(mode_of(options.pairs, len(rows)), options.min_group, options.draws, options.seed)
     pairs = compare_tables(tables, wishes, progress)
     lettered = {(one.task, one.axis): bands(one) for one in pairs}
@@ -266,6 +279,8 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
         backend=str(entry.run.facts["config"].get("model", "")),
         seeds=tuple(run.variant.seed for run in runs if run.variant.seed is not None),
         members=tuple(run.name for run in runs),
+        sources=tuple(str(run.results_file) for run in runs),
+        documents=first.digest,
         classes=first.classes,
         limited=any(one.limited for one in answers),
         shots=entry.run.shots(entry.task),

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from ..errors import GroupgapError
 
 if TYPE_CHECKING:
-    from .board import Board
+    from pathlib import Path
+
+    from .board import Board, Options
     from .collection import Collection
+    from .update import Update
 
 MODES = ("all", "baseline", "none")
 MOST_ROWS = 64  # of a table whose rows are all compared with each other when nothing else is wished
@@ -68,13 +71,19 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="an lm-eval output folder, searched at any depth, or a results file"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="an lm-eval output folder, searched at any depth, or a results file; with --update a board, too",
     )
-    parser.add_argument(
-        "-o", "--output", required=True, metavar="DIR", help="folder of the board: new, empty, or an earlier board"
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", metavar="DIR", help="folder of the board: new, empty, or an earlier board")
+    where.add_argument(
+        "--update", metavar="DIR", help="add the runs, and the runs of other boards, to the board in this folder"
     )
     add_reading_arguments(parser)
     add_judging_arguments(parser)
+    parser.set_defaults(draws=None, seed=None)  # those of the board that is updated, else the ones above
     showing = parser.add_argument_group("comparing and showing")
     showing.add_argument(
         "--pairs",
@@ -126,35 +135,65 @@ def parse_names(options: Iterable[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Build the board, print its table and where its page is."""
-    from dataclasses import replace
     from pathlib import Path
 
-    from .axes import Reading
-    from .board import Options, build_board
-    from .collection import Request, collect
     from .markdown import plain, terminal
-    from .report_blocks import read_blocks, strangers
     from .write import check_output, write_board
 
-    options = Options(args.min_group, args.draws, args.seed, args.pairs)
-    blocks = tuple(block for report in args.reports for block in read_blocks(Path(report)))
-    folder = Path(args.output)
-    check_output(folder)
-    request = Request(args.runs, parse_names(args.name), Reading.from_options(args.axis, args.positive), args.skip)
-    collection = collect(request)
-    try:
-        board = build_board(collection, options, _progress if sys.stderr.isatty() else None)
-    finally:
-        if sys.stderr.isatty():
-            _progress("")
-    notes = (*board.notes, *strangers(blocks, [row.variant for row in board.rows]))
-    board = replace(board, blocks=(*board.blocks, *blocks), notes=notes)
+    folder = Path(args.update or args.output)
+    if not args.update:
+        check_output(folder)
+    board, collection = _judged(args, folder)
     written = write_board(board, folder, _more(args, board, collection))
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
     if args.show_samples:
         print(f"Samples, which may be hateful or private: {plain(str(written['samples.html'].resolve()))}")
     return 0
+
+
+def _judged(args: argparse.Namespace, folder: Path) -> tuple[Board, Collection]:
+    """The board, and the answers that it was judged from."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from .board import build_board
+    from .collection import collect
+    from .report_blocks import read_blocks, strangers
+    from .update import Wanted, plan_update, rows_to_keep, with_earlier, without_held
+
+    blocks = tuple(block for report in args.reports for block in read_blocks(Path(report)))
+    wanted = Wanted(args.runs, parse_names(args.name), args.axis, args.positive, args.skip)
+    update = plan_update(folder, wanted) if args.update else None
+    options = _options(args, update)
+    wanted = update.wanted if update else wanted
+    collection = collect(wanted.request())
+    collection = without_held(collection, update) if update else collection
+    kept = rows_to_keep(update, collection) if update else ()
+    try:
+        board = build_board(collection, options, _progress if sys.stderr.isatty() else None, kept)
+    finally:
+        if sys.stderr.isatty():
+            _progress("")
+    board = replace(board, blocks=(*board.blocks, *blocks))
+    board = with_earlier(board, update, kept) if update else board
+    notes = (*board.notes, *strangers(blocks, [row.variant for row in board.rows]))
+    request = {"axis": wanted.axis, "positive": wanted.positive, "skip": wanted.skip, "pairs": options.pairs}
+    return replace(board, notes=notes, request=request), collection
+
+
+def _options(args: argparse.Namespace, update: Update | None) -> Options:
+    """How to judge: what the command line says, else what the board that is updated was judged with."""
+    from .board import Options
+
+    before = Options() if update is None else update.board.options
+    pairs = args.pairs or (None if update is None else update.board.request.pairs)
+    return Options(
+        before.min_group if args.min_group is None else args.min_group,
+        before.draws if args.draws is None else args.draws,
+        before.seed if args.seed is None else args.seed,
+        pairs,
+    )
 
 
 def _more(args: argparse.Namespace, board: Board, collection: Collection) -> dict[str, str | bytes]:

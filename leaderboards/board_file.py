@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
@@ -38,6 +39,7 @@ class SavedEstimate(_Part):
     value: FiniteFloat | None
     n: int
     reason: str | None = None
+    stderr: FiniteFloat | None = None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
     interval: str | None = None
@@ -45,6 +47,7 @@ class SavedEstimate(_Part):
     chance: SavedChance | None = None
     class_name: str | None = None
     rate: str | None = None
+    undefined_draws: int = 0
 
     def read(self) -> Estimate:
         """The estimate, as the metrics made it (without what the file does not hold)."""
@@ -60,6 +63,9 @@ class SavedGroup(_Part):
 
     group: str
     n: int
+    positives: int | None = None
+    negatives: int | None = None
+    member_gap: SavedEstimate | None = None
     accuracy: SavedEstimate
     selection_rate: SavedEstimate
     tpr: SavedEstimate
@@ -109,6 +115,9 @@ class SavedBoard(_Part):
     rows: list[SavedRow]
 
 
+Kind = TypeVar("Kind", bound=SavedBoard)
+
+
 def read_board(path: Path) -> SavedBoard:
     """Read the board of a folder that ``groupgap board`` wrote.
 
@@ -118,6 +127,11 @@ def read_board(path: Path) -> SavedBoard:
     Raises:
         GroupgapError: if there is none, it is of another version, or it is broken; with the key.
     """
+    return read_as(path, SavedBoard)
+
+
+def read_as(path: Path, kind: type[Kind]) -> Kind:
+    """As :func:`read_board`, with as much of the file as ``kind`` holds."""
     file = path / MARKER if path.is_dir() else path
     if not file.is_file():
         raise GroupgapError(f"{path}: not a board (no {MARKER}): expected a folder that `groupgap board RUNS -o` wrote")
@@ -130,7 +144,7 @@ def read_board(path: Path) -> SavedBoard:
             "board again with this groupgap"
         )
     try:
-        return SavedBoard.model_validate(document)
+        return kind.model_validate(document)
     except (ValidationError, RecursionError) as error:
         raise GroupgapError(f"{file}: broken ({_first(error)}): build the board again") from error
 

@@ -108,10 +108,13 @@ def _marks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
 
 
 def _by_base(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """The rows of each base model; a base's own row stands with those that were trained from it."""
+    """The rows of each base model: its own, its full fine-tunes, LoRA, and others, each in the order of the board."""
     bases: dict[str, list[Row]] = {}
     for row in rows:
         bases.setdefault(row.base or "base unknown", []).append(row)
+    order = list(MARKS)
+    for found in bases.values():
+        found.sort(key=lambda row: order.index(row.method) if row.method in order else len(order))
     return list(bases.items())
 
 

@@ -27,6 +27,7 @@ LEVEL = 0.05
 MOST_BANDS = 400  # letters of a table beyond which they would say nothing
 BANDED = ("accuracy", "worst_group", "dpd", "eod")
 ASKED_OTHERWISE = "they were asked other documents, prompts or choices, or judged with other smallest groups"
+NOT_AT_HAND = "the runs of one of them were not at hand when the board was updated"
 NO_COMMON_SEED = "they have no training seed in common"
 
 
@@ -39,7 +40,7 @@ class Contender:
         base: its base model, where known.
         method: its method, where known.
         entries: its runs, one for each training seed.
-        answers: theirs, along the table's axis.
+        answers: theirs, along the table's axis; none for a row whose runs are gone.
     """
 
     name: str
@@ -190,6 +191,8 @@ def _wished(contenders: Sequence[Contender], mode: str) -> Iterable[tuple[int, i
 
 def _sides(table: _Table, a: int, b: int) -> tuple[_Side, _Side] | str:
     """The seeds on which two rows are compared, as ``groupgap compare`` chooses them, or why they are not."""
+    if not (table.contenders[a].answers and table.contenders[b].answers):
+        return NOT_AT_HAND
     seeds = [[entry.run.variant.seed for entry in table.contenders[row].entries] for row in (a, b)]
     alone = [len(one) == 1 for one in seeds]
     if all(alone):

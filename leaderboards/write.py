@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import GroupgapError
-from .board import Board
+from .board import Board, Row
 from .markdown import board_markdown
 from .page import board_page
 from .tables import SCHEMA, board_csv, board_json, groups_csv
@@ -59,6 +60,7 @@ def write_board(board: Board, folder: Path, more: Mapping[str, str | bytes] | No
         GroupgapError: if the folder is not ours, or cannot be written.
     """
     check_output(folder)
+    board = replace(board, rows=tuple(_beside(row, folder) for row in board.rows))
     texts: dict[str, str | bytes] = {
         # First, so that a folder in which writing was cut off is still known as ours.
         MARKER: board_json(board),
@@ -68,6 +70,12 @@ def write_board(board: Board, folder: Path, more: Mapping[str, str | bytes] | No
         "index.html": board_page(board),
     }
     return write_texts(folder, texts | dict(more or {}), "the board")
+
+
+def _beside(row: Row, folder: Path) -> Row:
+    """The row with its sources as paths from the board's folder, so that both can be moved together."""
+    start = folder.resolve()
+    return replace(row, sources=tuple(Path(os.path.relpath(source, start)).as_posix() for source in row.sources))
 
 
 def write_texts(folder: Path, texts: Mapping[str, str | bytes], what: str) -> dict[str, Path]:

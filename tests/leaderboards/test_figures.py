@@ -56,9 +56,10 @@ def test_marks_and_ticks_lie_where_the_numbers_are(tmp_path: Path, factory: Simp
     from groupgap.leaderboards.figures import _gaps_figure, _groups_figure
 
     board = build_board(collect(Request([runs(tmp_path, factory)])), Options(5, 50))
+    rows = sorted(board.rows, key=lambda row: NAMES.index(row.method or ""))
     panels = _gaps_figure(board.rows, "").axes
     for axes, metric in zip(panels, ("dpd", "eod"), strict=True):
-        estimates = [getattr(row.judgement, metric) for row in board.rows]
+        estimates = [getattr(row.judgement, metric) for row in rows]
         drawn = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
         assert drawn == [one.value for one in estimates]
         ticks = [line.get_xdata()[0] for line in axes.lines if line.get_gid() == "chance"]
