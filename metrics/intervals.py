@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-__all__ = ["newcombe", "newcombe_z", "two_sided_z", "wilson", "wilson_z"]
+__all__ = ["SMALLEST_P", "newcombe", "newcombe_z", "two_sided_z", "wilson", "wilson_z"]
 
 FloatArray = npt.NDArray[np.float64]
+
+SMALLEST_P = 1e-300  # a p-value that underflows is not 0
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .estimate import Estimate
-from .intervals import wilson
+from .intervals import SMALLEST_P, wilson
 
 __all__ = [
     "Maxima",
@@ -41,7 +41,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 TOO_FEW = "none: a candidate rests on 1 document"
-SMALLEST_P = 1e-300  # a p-value that underflows is not 0
 NO_LESS = 1e-9  # of a standard error: what floating point alone can do to equal numbers
 
 
@@ -170,7 +169,8 @@ def share_of(hits: npt.ArrayLike, confidence: float = 0.95, reason: str = "no do
 
     Returns:
         The effective size is that of as many independent answers as would have the standard error over documents, at
-        most all of them; of one answer a document it is n / (1 - 1 / n). No interval has width 0.
+        most all of them; of one answer a document it is n / (1 - 1 / n); where all answers are the same it is n, since
+        nothing tells how far a document's answers go together. No interval has width 0.
 
     Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective sample size), with Wilson's limits.
 
@@ -184,7 +184,8 @@ def share_of(hits: npt.ArrayLike, confidence: float = 0.95, reason: str = "no do
         return Estimate(None, 0, reason)
     n, answers = counted.shape
     share, variance = float(counted.mean()), float(counted.mean(axis=1).var(ddof=1) / n) if n > 1 else 0.0
-    size = min(n * answers, share * (1 - share) / variance) if variance > 0 else n * answers
+    alike = n if share in (0.0, 1.0) else n * answers
+    size = min(n * answers, share * (1 - share) / variance) if variance > 0 else alike
     low, high = wilson(share * size, size, confidence)
     return Estimate(share, n, None, float(np.sqrt(variance)), float(low), float(high), "Wilson over documents")
 

@@ -13,7 +13,7 @@ from ..errors import GroupgapError
 from .arguments import check_min_group
 from .calibration_error import Drawing
 from .estimate import Estimate
-from .intervals import two_sided_z, wilson
+from .intervals import SMALLEST_P, two_sided_z, wilson
 from .roc import FALSE_POSITIVE_RATES, AttackPower, attack_power, auc_components, threshold_at
 
 __all__ = ["AttackDifference", "AttackJudgement", "CommonThreshold", "GroupPower", "compare_attacks", "judge_attack"]
@@ -195,9 +195,10 @@ def _auc_difference(a: FloatArray, b: FloatArray, inside: BoolArray, confidence:
     over_b, under_b = auc_components(b[inside], b[~inside])
     value = float(over_a.mean() - over_b.mean())
     variance = np.var(over_a - over_b, ddof=1) / len(over_a) + np.var(under_a - under_b, ddof=1) / len(under_a)
-    stderr = float(np.sqrt(variance))
+    # where every example moves alike DeLong's error is 0: then it is that of one example that moves all the way
+    stderr = float(np.sqrt(variance)) or 1 / min(len(over_a), len(under_a))
     half = two_sided_z(confidence) * stderr
-    p_value = float(2 * stats.norm.sf(abs(value) / stderr)) if stderr else 1.0 if value == 0 else 0.0
+    p_value = max(SMALLEST_P, float(2 * stats.norm.sf(abs(value) / stderr)))
     interval = Estimate(
         value,
         len(a),

@@ -11,7 +11,7 @@ from scipy import special, stats
 from ..errors import GroupgapError
 from .arguments import check_confidence
 from .estimate import Chance, Estimate
-from .intervals import newcombe, two_sided_z, wilson
+from .intervals import SMALLEST_P, newcombe, two_sided_z, wilson
 
 __all__ = ["AttackPower", "Roc", "attack_power", "auc_components", "delong", "roc_curve", "threshold_at", "tpr_at"]
 
@@ -135,7 +135,10 @@ def delong(positives: FloatArray, negatives: FloatArray) -> tuple[float, float]:
 
 
 def auc_estimate(positives: FloatArray, negatives: FloatArray, confidence: float = 0.95) -> Estimate:
-    """The AUC with DeLong's interval on the logit scale; Newcombe's score interval where the error is 0 or unknown."""
+    """The AUC with DeLong's interval on the logit scale; Newcombe's score interval where the error is 0 or unknown.
+
+    It holds 1/2 where Mann and Whitney's test does not reject.
+    """
     value, stderr = delong(positives, negatives)
     z = two_sided_z(confidence)
     if np.isfinite(stderr) and stderr > 0 and 0 < value < 1:
@@ -146,7 +149,10 @@ def auc_estimate(positives: FloatArray, negatives: FloatArray, confidence: float
         low, high = _newcombe_auc(value, len(positives), len(negatives), z)
         kind = "Newcombe's score interval (DeLong's error is 0)"
     test = stats.mannwhitneyu(positives, negatives, alternative="two-sided")
-    chance = Chance(0.5, _auc_p95(len(positives), len(negatives)), float(test.pvalue), 0)
+    p_value = max(SMALLEST_P, float(test.pvalue))
+    if p_value >= 1 - confidence:
+        low, high = min(low, 0.5), max(high, 0.5)
+    chance = Chance(0.5, _auc_p95(len(positives), len(negatives)), p_value, 0)
     n = len(positives) + len(negatives)
     return Estimate(
         value, n, stderr=stderr if np.isfinite(stderr) else None, low=low, high=high, interval=kind, chance=chance
@@ -219,7 +225,7 @@ def _balanced_accuracy(positives: FloatArray, negatives: FloatArray, confidence:
     distance = float(curve.tpr[best] - curve.fpr[best])
     # P(max >= d) under chance is near exp(-2 d^2 mn/(m+n)): Smirnov 1939
     spread = m * n / (m + n)
-    p_value = float(np.exp(-2 * spread * distance**2))
+    p_value = max(SMALLEST_P, float(np.exp(-2 * spread * distance**2)))
     median, p95 = (min(1.0, float(np.sqrt(-np.log(share) / (2 * spread)))) for share in (0.5, 0.05))
     successes, totals = np.array([curve.tpr[best] * m, curve.fpr[best] * n]), np.array([m, n], dtype=np.float64)
     low, high = newcombe(successes[:1], totals[:1], successes[1:], totals[1:], confidence)

@@ -11,6 +11,7 @@ from scipy import signal, stats
 
 from .arguments import check_draws
 from .gaps import GapPlan, plan_gaps
+from .intervals import SMALLEST_P
 from .joint import JointCounts
 from .rates import rate_cells
 
@@ -39,7 +40,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def mcnemar_p_values(only_a: npt.ArrayLike, only_b: npt.ArrayLike) -> FloatArray:
     """:func:`mcnemar` for arrays of pairs, any shape; 1 where the two never disagree."""
     a, b = np.asarray(only_a), np.asarray(only_b)
-    return np.asarray(np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(a, b), a + b, 0.5)))
+    return np.asarray(np.clip(2 * stats.binom.cdf(np.minimum(a, b), a + b, 0.5), SMALLEST_P, 1.0))
 
 
 def swap_p_value(differences: IntArray, amounts: IntArray) -> float:
@@ -67,7 +68,9 @@ def swap_p_value(differences: IntArray, amounts: IntArray) -> float:
         distribution = np.asarray(signal.convolve(distribution, spaced))
     middle = (len(distribution) - 1) // 2
     sums = np.arange(len(distribution)) - middle
-    return float(min(1.0, np.clip(distribution, 0, None)[np.abs(sums) >= abs(seen)].sum()))
+    # one of the two extreme outcomes at the least: what a fast convolution rounds away is not 0
+    least = max(SMALLEST_P, 0.5 ** float(units[sizes > 0].sum() - 1))
+    return float(np.clip(np.clip(distribution, 0, None)[np.abs(sums) >= abs(seen)].sum(), least, 1.0))
 
 
 def rate_differences(

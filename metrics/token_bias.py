@@ -285,7 +285,7 @@ def effect_sizes(fit: Fit, classes: Sequence[str], groups: Sequence[str], confid
 def _verdict(token: Estimate, other: Estimate, difference: Maxima | None) -> str | None:
     if difference is None:
         return None
-    only_tokens_seen = bool(token.low) and not other.low and difference.value > 0
+    only_tokens_seen = bool(token.low) and other.low == 0 and difference.value > 0
     if difference.low > 0 or only_tokens_seen:
         return NOT_MEASURABLE
     return MEASURABLE if difference.high < 0 else UNDECIDED

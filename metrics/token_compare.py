@@ -12,6 +12,7 @@ from ..errors import GroupgapError
 from .cell_effects import CellMatrix, Fit, fit_cells
 from .estimate import Estimate
 from .extremes import MINIMAL_DETECTABLE, POWER_Z
+from .intervals import SMALLEST_P
 from .largest import Means, combination, difference_of_largest, from_influence, largest
 from .paired import Difference
 from .token_bias import NO_TOKENS, Candidates, token_candidates
@@ -108,7 +109,7 @@ def _singles(both: Means, fit: Fit, candidates: Candidates, confidence: float) -
         p_value = None
         if found.value is not None and found.stderr is not None:
             degrees = float(both.degrees[np.flatnonzero(one)].min())
-            p_value = float(2 * stats.t.sf(abs(found.value) / max(found.stderr, 1e-9), degrees))
+            p_value = max(SMALLEST_P, float(2 * stats.t.sf(abs(found.value) / max(found.stderr, 1e-9), degrees)))
         place = any(fit.levels[index].kind == "position" for index in np.flatnonzero(weights[: len(fit.levels)]))
         yield Difference(
             metric="position_effect" if place else "symbol_effect",

@@ -112,7 +112,7 @@ def test_a_share_of_one_answer_a_document_has_wilsons_interval() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_share_has_no_width_of_0(value: int) -> None:
     found = share_of(np.full((50, 2), value))
-    low, high = wilson(100 * value, 100)
+    low, high = wilson(50 * value, 50)  # the document counts, not its answers: they may all go together
     assert (found.value, found.low, found.high) == (value, pytest.approx(float(low)), pytest.approx(float(high)))
     assert mean_of(np.full(50, 0.5), step=0.5).stderr == pytest.approx(0.01)
     assert share_of([], reason="nobody").reason == "nobody"
@@ -130,4 +130,12 @@ def test_shares_of_several_answers_a_document_are_covered(rate: float, together:
         found = share_of(np.stack([first, second], axis=1))
         truth = rate if together >= 0 else 0.5
         hits += found.low <= truth <= found.high
+    assert stats.binomtest(hits, 400).proportion_ci(0.999).high >= 0.95
+
+
+def test_a_share_near_1_of_answers_that_all_go_together_is_covered() -> None:
+    """20 documents, each asked in 8 cells with one answer: often all 160 answers are the same."""
+    rng = np.random.default_rng(1)
+    drawn = [share_of(np.repeat((rng.random(20) < 0.95)[:, None], 8, axis=1)) for _ in range(400)]
+    hits = sum(one.low <= 0.95 <= one.high for one in drawn)
     assert stats.binomtest(hits, 400).proportion_ci(0.999).high >= 0.95

@@ -219,3 +219,37 @@ def test_random_membership_is_called_random(worlds: ModuleType) -> None:
 def test_equal_leaks_are_called_equal(worlds: ModuleType) -> None:
     for name, (errors, runs) in worlds.paired_null_case(200, 300, 0.5, 0.7, 100, np.random.default_rng(2)).items():
         assert worlds.holds(errors, runs), (name, errors)
+
+
+def test_no_p_value_of_an_attack_is_0_and_no_interval_has_width_0() -> None:
+    rng = np.random.default_rng(0)
+    power = attack_power(rng.normal(3, 1, 2000), rng.normal(0, 1, 2000))
+    assert power.auc.chance is not None
+    assert 0 < power.auc.chance.p_value < 1e-100
+    assert power.balanced_accuracy.chance is not None
+    assert 0 < power.balanced_accuracy.chance.p_value < 1e-100
+    member = np.arange(6) < 3
+    few = compare_attacks(member.astype(float), np.zeros(6), member, (), 1)  # DeLong's error is 0
+    assert few.auc.value == 0.5
+    assert few.auc.low is not None
+    assert few.auc.low < 0
+    assert few.auc_p_value is not None
+    assert 0.05 < few.auc_p_value < 1
+    many = np.repeat([True, False], 2000)
+    sure = compare_attacks(many + rng.normal(0, 0.1, 4000), rng.normal(0, 1, 4000), many, (), 1)
+    assert sure.auc_p_value is not None
+    assert 0 < sure.auc_p_value < 1e-100
+
+
+def test_the_interval_of_an_auc_holds_a_half_where_the_test_does_not_reject() -> None:
+    """Also where members and non-members differ in spread, so that DeLong's error is smaller than under the null."""
+    kept = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        auc = attack_power(rng.normal(0.2, 1, 300), rng.normal(0, 0.1, 40)).auc
+        assert auc.low is not None
+        assert auc.high is not None
+        assert auc.chance is not None
+        kept += auc.chance.p_value >= 0.05
+        assert auc.low <= 0.5 <= auc.high or auc.chance.p_value < 0.05
+    assert 0 < kept < 300

@@ -54,3 +54,13 @@ def test_systems_that_agree_everywhere_cannot_be_told_apart() -> None:
     assert (swap_draws(joint, np.random.default_rng(0), 1, draws=9)["accuracy"] == 0).all()
     found = compare(joint, 1, draws=99)
     assert {one.p_value for one in found.differences if one.value is not None} == {1.0}
+
+
+@pytest.mark.parametrize("amounts", [[3000], [1500, 1500], [30, 30]])
+def test_no_p_value_is_0(amounts: list[int]) -> None:
+    """Not where it underflows, nor where a fast convolution rounds it away."""
+    kinds = np.arange(1, len(amounts) + 1)
+    found = swap_p_value(kinds, np.array(amounts))
+    assert 0 < found < 1e-17
+    assert found >= 0.5 ** (sum(amounts) - 1)
+    assert 0 < mcnemar(sum(amounts), 0) < 1e-17
