@@ -30,11 +30,8 @@ from .untrusted import read_json_lines
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-SHIFTS = {
-    "order": ("", "-inverted"),  # other meanings under the same symbols, in the same places
-    "position": ("", "-inverted-symbol"),  # each symbol keeps its meaning, the list is turned round
-    "symbol": ("-numeric", "-special"),  # other symbols for the same list
-}
+TURNS = ("-inverted", "-inverted-symbol")
+SYMBOLS = ("-numeric", "-special")
 NO_REVIEW = "no review"
 
 
@@ -133,7 +130,9 @@ class Shift:
     """Two prompts that differ in one thing.
 
     Attributes:
-        effect: a key of ``SHIFTS``.
+        effect: ``symbol``: other symbols for the same list; ``order``: other meanings under the same symbols, in the
+            same places; ``position``: each symbol keeps its meaning, the list is turned round; ``order and position``:
+            the symbols change places and meanings.
         first: the prompt's name.
         second: the other's.
         target: ``yes`` or ``male``.
@@ -282,12 +281,22 @@ def _less_half(share: Estimate) -> Estimate:
 
 def _shifts(found: Mapping[str, Guesses]) -> Iterator[Shift]:
     for name in found:
-        for effect, endings in SHIFTS.items():
-            for ending in endings:
-                second = f"{name}{ending}"
-                plain = effect != "symbol" or "-" not in name
-                if ending and plain and second in found:
-                    yield _shift(effect, found[name], found[second])
+        for ending in (*TURNS, *SYMBOLS):
+            second = f"{name}{ending}"
+            if second in found and (ending in TURNS or "-" not in name):
+                effect = "symbol" if ending in SYMBOLS else _effect(found[name].template, found[second].template)
+                yield _shift(effect, found[name], found[second])
+
+
+def _effect(first: Template, second: Template) -> str:
+    """What differs between two lists of the same symbols; the paper's names do not tell."""
+    if first.meanings == second.meanings:
+        return "position"
+    return "order" if _shown_symbols(first) == _shown_symbols(second) else "order and position"
+
+
+def _shown_symbols(template: Template) -> list[str]:
+    return [entry.partition(") ")[0] for entry in template.listed.split(", ")] if template.listed else []
 
 
 def _shift(effect: str, first: Guesses, second: Guesses) -> Shift:
@@ -356,6 +365,5 @@ def _choice(template: Template, meaning: str, asked: str) -> int:
 
 def _cell(template: Template, choices: Sequence[int]) -> Cell:
     symbols = tuple(template.choices[choice] for choice in choices)
-    listed = [entry.partition(") ")[0] for entry in template.listed.split(", ")] if template.listed else []
-    order = tuple(symbols.index(symbol) for symbol in listed)
+    order = tuple(symbols.index(symbol) for symbol in _shown_symbols(template))
     return Cell(template.name, symbols, "".join(template.choices), order)

@@ -131,6 +131,22 @@ def test_shifts_are_paired_by_review(tmp_path: Path) -> None:
         assert moved[key].n == REVIEWS
 
 
+def test_a_turned_list_is_named_by_what_was_turned(tmp_path: Path) -> None:
+    """The paper's names do not tell: YN2-inverted keeps what "Yes" means, MC3-special-inverted-symbol keeps nothing."""
+    named = {
+        ("YN2", "YN2-inverted"): ("position", -2 * 0.3),
+        ("YN2-special", "YN2-special-inverted"): ("order", -2 * 0.3),
+        ("MC3-special", "MC3-special-inverted-symbol"): ("order and position", None),
+        ("MC1-special", "MC1-special-inverted-symbol"): ("position", 0.0),
+    }
+    found = measured(tmp_path / "a", [name for pair in named for name in pair], {"place 1": 0.3})
+    shifts = {(one.first, one.second): one for one in found.shifts}
+    for pair, (effect, size) in named.items():
+        assert shifts[pair].effect == effect
+        if size is not None:
+            assert shifts[pair].log_odds.value == pytest.approx(size, abs=0.05), pair
+
+
 def test_a_shift_of_shares_is_the_paired_t_interval(tmp_path: Path) -> None:
     found = measured(tmp_path / "a", ["MC3", "MC3-inverted"], {"A": 1.0})
     (shift,) = found.shifts
