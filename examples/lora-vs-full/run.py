@@ -9,13 +9,13 @@ import argparse
 import json
 import os
 import platform
-import re
-import resource
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 HERE = Path(__file__).resolve().parent
 SETS = ("toxigen", "hatexplain")
@@ -28,48 +28,27 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
 }
-KEPT = ("board.csv", "board.json", "board.md")
 
 
-class Steps:
-    """Runs commands, and keeps what they took.
+def together(out: Path, data: Path, commands: Sequence[list[str]], output: str | None = None) -> None:
+    """Run ``groupgap COMMAND`` in the folder of everything, several side by side; stop where one fails.
 
     Args:
-        out: the folder of everything; commands run there.
+        out: where they run.
         data: the folder of the data sets.
-        took: seconds and processor seconds by step, from earlier runs.
+        commands: their arguments.
+        output: a file for what they print, instead of the terminal.
     """
-
-    def __init__(self, out: Path, data: Path, took: dict[str, dict[str, Any]]) -> None:
-        self._out, self.took = out, took
-        self._environment = {**os.environ, **ENVIRONMENT, "GROUPGAP_DATA": str(data)}
-
-    def start(self, command: list[str], output: str | None = None) -> subprocess.Popen[bytes]:
-        """Start ``groupgap COMMAND``, its standard output in a file where one is named."""
+    environment = {**os.environ, **ENVIRONMENT, "GROUPGAP_DATA": str(data)}
+    running = []
+    for command in commands:
         print("+ groupgap " + " ".join(command), flush=True)
-        sink = (self._out / output).open("wb") if output else None
         program = [sys.executable, "-P", "-m", "groupgap.cli", *command]
-        return subprocess.Popen(program, cwd=self._out, env=self._environment, stdout=sink)
-
-    def all(self, step: str, commands: list[list[str]], output: str | None = None) -> None:
-        """Run commands side by side; their time is added to what the step took before."""
-        began, used = time.monotonic(), _processor_seconds()
-        running = [self.start(command, output) for command in commands]
-        failed = [process.args for process in running if process.wait()]
-        before = self.took.get(step, {"seconds": 0.0, "processor_seconds": 0.0})
-        self.took[step] = {
-            "commands": ["groupgap " + " ".join(command) for command in commands],
-            "seconds": round(before["seconds"] + time.monotonic() - began, 1),
-            "processor_seconds": round(before["processor_seconds"] + _processor_seconds() - used, 1),
-        }
-        (self._out / "took.json").write_text(json.dumps(self.took, indent=1))
-        if failed:
-            sys.exit(f"{step} failed: run it again, and it goes on from there")
-
-
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        sink = (out / output).open("wb") if output else None
+        running.append(subprocess.Popen(program, cwd=out, env=environment, stdout=sink))
+    statuses = [process.wait() for process in running]
+    if any(statuses):
+        sys.exit("failed: run it again, and it goes on from there")
 
 
 def trainings(out: Path) -> list[dict[str, Any]]:
@@ -83,31 +62,63 @@ def trainings(out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def keep(out: Path, model: Path, keep_in: Path, took: dict[str, Any]) -> None:
-    """Copy the small results, with the model's name in the place of its folder."""
+def keep(out: Path, model: Path, keep_in: Path) -> None:
+    """Copy the small results, with the model's name in the place of its folder, json without spaces.
 
-    def shortened(text: str) -> str:
-        return text.replace(str(model), model.name).replace(f"{out}/", "")
+    Of the comparisons the tests of single groups are left away.
+    """
 
-    for name in KEPT:
-        (keep_in / name).write_text(shortened((out / "board" / name).read_text(encoding="utf-8")), encoding="utf-8")
+    def shortened(path: Path) -> str:
+        return path.read_text(encoding="utf-8").replace(str(model), model.name).replace(f"{out}/", "")
+
+    def write(name: str, document: Any) -> None:
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        (keep_in / name).write_text(text + "\n", encoding="utf-8")
+
+    for name in ("board.csv", "board.md"):
+        (keep_in / name).write_text(shortened(out / "board" / name), encoding="utf-8")
+    write("board.json", json.loads(shortened(out / "board" / "board.json")))
     for name in SETS:
-        roster = (out / name / "trained" / "roster.yaml").read_text(encoding="utf-8")
-        (keep_in / f"roster-{name}.yaml").write_text(shortened(roster), encoding="utf-8")
-        compared = (out / f"compare-{name}.json").read_text(encoding="utf-8")
-        (keep_in / f"compare-{name}.json").write_text(shortened(compared), encoding="utf-8")
-    facts = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-        "steps": json.loads(shortened(json.dumps(took))),
-        "trainings": trainings(out),
-    }
-    (keep_in / "made.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        (keep_in / f"roster-{name}.yaml").write_text(shortened(out / name / "roster.yaml"), encoding="utf-8")
+        compared = json.loads(shortened(out / f"compare-{name}.json"))
+        for one in compared["comparisons"]:
+            one["tests"] = [test for test in one["tests"] if test["group"] is None]
+        write(f"compare-{name}.json", compared)
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, no GPU"
+    made = {"machine": machine, "clock_seconds": clock(out), "asked": asked(out), "trainings": trainings(out)}
+    write("made.json", made)
 
 
-def _variants(roster: Path) -> list[str]:
-    """Names of the variants, seeds left away, in the roster's order."""
-    names = re.findall(r"^- name: (\S+)$", roster.read_text(encoding="utf-8"), re.MULTILINE)
-    return list(dict.fromkeys(re.sub(r"-\d+$", "", name) for name in names))
+def clock(out: Path) -> float:
+    """Seconds by the clock from the start of the first training to the end of the last answer, pauses included."""
+    began = min(
+        path.stat().st_mtime - json.loads(path.read_text(encoding="utf-8"))["seconds"]
+        for path in out.glob("*/trained/*/training.json")
+    )
+    return round(max(path.stat().st_mtime for path in out.glob("*/runs/*/finished.json")) - began)
+
+
+def write_roster(folder: Path) -> None:
+    """The roster that the training wrote, the set in every trained variant's name: a board has one of each name."""
+    roster = yaml.safe_load((folder / "trained" / "roster.yaml").read_text(encoding="utf-8"))
+    for variant in roster["variants"]:
+        if "weights" in variant:
+            variant |= {"name": f"{folder.name}-{variant['name']}", "weights": f"./trained/{variant['name']}"}
+    (folder / "roster.yaml").write_text(yaml.safe_dump(roster, sort_keys=False), encoding="utf-8")
+
+
+def asked(out: Path) -> dict[str, dict[str, float]]:
+    """Of each task: documents asked, those labelled with the positive choice, and lm-eval's seconds over all runs."""
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted(out.glob("*/runs/*/samples_*.jsonl")):
+        task, _, date = path.stem.removeprefix("samples_").rpartition("_")
+        if task not in found:
+            with path.open(encoding="utf-8") as file:
+                labels = [int(json.loads(line)["doc"]["label"]) for line in file]
+            found[task] = {"documents": len(labels), "positive": sum(labels), "seconds": 0.0}
+        results = json.loads((path.parent / f"results_{date}.json").read_text(encoding="utf-8"))
+        found[task]["seconds"] += float(results["total_evaluation_time_seconds"])
+    return found
 
 
 def main() -> int:
@@ -123,21 +134,20 @@ def main() -> int:
         if not folder.is_dir():
             sys.exit(f"{folder}: not there: name the folders by --model and --data, or set GROUPGAP_SHARED")
     out.mkdir(parents=True, exist_ok=True)
-    took = json.loads((out / "took.json").read_text()) if (out / "took.json").is_file() else {}
-    steps = Steps(out, data, took)
     train = [
         ["train", str(HERE / f"{name}.yaml"), "-o", f"{name}/trained", "--base", str(model), "--roster"]
         for name in SETS
     ]
-    steps.all("train", train)
+    together(out, data, train)
     for name in SETS:
-        steps.all(f"ask {name}", [["run", f"{name}/trained/roster.yaml", "-o", name, "--no-board"]])
-    steps.all("board", [["board", *(f"{name}/runs" for name in SETS), "-o", "board"]])
+        write_roster(out / name)
+        together(out, data, [["run", f"{name}/roster.yaml", "-o", name, "--no-board"]])
+    together(out, data, [["board", *(f"{name}/runs" for name in SETS), "-o", "board"]])
     for name in SETS:
-        compare = ["compare", f"{name}/runs", "--baseline", BASELINE, "--json"]
-        steps.all(f"compare {name}", [compare], f"compare-{name}.json")
+        compare = ["compare", f"{name}/runs", "--baseline", f"{name}-{BASELINE}", "--json"]
+        together(out, data, [compare], f"compare-{name}.json")
     if args.keep:
-        keep(out, model, args.keep, steps.took)
+        keep(out, model, args.keep)
     print(f"The page: {out / 'board' / 'index.html'}")
     return 0
 
