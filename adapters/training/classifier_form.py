@@ -13,6 +13,7 @@ from typing import Any
 
 from ...errors import GroupgapError
 from ..base_model import HEADS
+from .base_weights import load_whole
 from .forms import Documents, Part, Prepared, TaskData, refuse_options
 from .recipe import Recipe
 from .text_rows import Text, read_text
@@ -34,7 +35,7 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
     rows = _Rows(recipe, data.task, text, field, len(classes))
     train, validation = rows.part(data.train), rows.part(data.validation)
     return Prepared(
-        load=lambda: _load(base, text, classes),
+        load=lambda: _load(base, text, classes, new_head),
         train=train,
         validation=validation,
         collate=text.collate,
@@ -83,14 +84,13 @@ def _check_head(recipe: Recipe, config: Any, classes: tuple[str, ...]) -> bool:
     return False
 
 
-def _load(base: Path, text: Text, classes: tuple[str, ...]) -> Any:
-    import torch
+def _load(base: Path, text: Text, classes: tuple[str, ...], new_head: bool) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(
-        str(base),
-        dtype=torch.float32,
-        use_safetensors=True,
+    model = load_whole(
+        AutoModelForSequenceClassification,
+        base,
+        HEADS if new_head else (),
         num_labels=len(classes),
         id2label=dict(enumerate(classes)),
         label2id={name: place for place, name in enumerate(classes)},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GroupgapError
+from .base_weights import load_whole
 from .forms import Documents, Part, Prepared, TaskData, refuse_options
 from .recipe import Recipe
 from .text_rows import IGNORED, Text, cut_middle, need_language_model, read_text
@@ -51,10 +52,9 @@ def prepare(recipe: Recipe, data: TaskData, base: Path) -> Prepared:
 
 def load_language_model(base: Path) -> Any:
     """A causal language model in float32."""
-    import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32, use_safetensors=True)
+    return load_whole(AutoModelForCausalLM, base)
 
 
 class _Rows:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ...errors import GroupgapError
+from ..base_model import read_base
 from ..resolve import resolve
 from ..tensors import file_hashes
 from .forms import Documents, TaskData, prepare
@@ -53,12 +54,13 @@ def train_shadows(plan: ShadowPlan, rows: Sequence[Sequence[str]]) -> tuple[Trai
         GroupgapError: the target's recipe cannot be followed any more, or a training fails.
     """
     recipe = _recipe(plan)
-    data, base = load_task_data(recipe), resolve(recipe.base)
+    base, hashes = _base(plan, recipe)
+    data = load_task_data(recipe)
     records = []
     for number, ids in enumerate(rows):
         wanted = Documents(tuple(ids), tuple(plan.documents[row] for row in ids))
         part = TaskData(data.task, data.name, wanted, data.validation)
-        prepared = prepare(recipe, part, base.path)
+        prepared = prepare(recipe, part, base)
         seed = SEEDS[number] if number < len(SEEDS) else SEEDS[-1] + number
         method = replace(recipe.methods[0], name=f"shadow-{number:02d}")
         job = Job(
@@ -66,8 +68,8 @@ def train_shadows(plan: ShadowPlan, rows: Sequence[Sequence[str]]) -> tuple[Trai
             method=method,
             seed=seed,
             prepared=prepared,
-            base=base.path,
-            base_hashes={"commit": base.commit} if base.commit else file_hashes(base.path),
+            base=base,
+            base_hashes=hashes,
             data_hash=hash_of([wanted.ids, wanted.documents, data.validation.ids, data.validation.documents]),
             validation_hash=hash_of(data.validation.ids) if data.validation.ids else None,
             out=plan.folder,
@@ -80,6 +82,19 @@ def train_shadows(plan: ShadowPlan, rows: Sequence[Sequence[str]]) -> tuple[Trai
             train(job)
         records.append(read_training(job.folder))
     return tuple(records)
+
+
+def _base(plan: ShadowPlan, recipe: Recipe) -> tuple[Path, Mapping[str, str]]:
+    """The base's folder and hashes, refused before anything is loaded where it is not the one of the target."""
+    found = resolve(recipe.base)
+    read_base(found.path)
+    hashes = {"commit": found.commit} if found.commit else file_hashes(found.path)
+    if hashes != dict(plan.training.base_hashes):
+        raise GroupgapError(
+            f"{recipe.base}: is not the base that {plan.training.name:.80} was trained from any more (base_hashes in "
+            "its training.json): shadows of another base would say nothing about it; give it its old files or revision"
+        )
+    return found.path, hashes
 
 
 def _recipe(plan: ShadowPlan) -> Recipe:

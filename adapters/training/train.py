@@ -23,7 +23,7 @@ from .memory import peak_memory, start_memory
 from .methods import apply_method
 from .order import order_hash
 from .recipe import Method, Recipe
-from .record import RECORD, Training, read_training
+from .record import RECORD, Training, has_record, read_training
 from .trainer import SeededTrainer, good_checkpoints, training_arguments
 
 WORK = ".training"
@@ -107,7 +107,7 @@ def train(job: Job) -> Training:
 
     Raises:
         GroupgapError: PEFT or transformers do not take the recipe, the memory or the disk is too small, the loss is no
-            number.
+            number, or something that is no training lies in the result's place.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, after a checkpoint.
     """
     from accelerate import PartialState
@@ -141,7 +141,17 @@ def train(job: Job) -> Training:
 
 
 def _begin(job: Job, work: Path) -> None:
-    """Remove what belongs to another recipe, base or data, and note what this belongs to."""
+    """Remove what belongs to another recipe, base or data, and note what this belongs to.
+
+    Raises:
+        GroupgapError: where the result is to go lies something that is no training.
+    """
+    if has_record(job.folder):
+        job.progress(f"{job.name}: {_STALE}: trained anew, and what is in {job.folder} is replaced at the end")
+    elif job.folder.exists():
+        raise GroupgapError(
+            f"{job.folder}: is there and holds no {RECORD}, so it is not replaced: move it away, or choose another -o"
+        )
     mark = work / "fingerprint"
     if work.is_dir() and (not mark.is_file() or mark.read_text() != job.fingerprint):
         job.progress(f"{job.name}: {_STALE}: its checkpoints go")

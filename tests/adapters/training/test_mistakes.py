@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from groupgap.adapters.training.record import read_training
 from groupgap.adapters.training.trainer import SeededTrainer
 from groupgap.errors import GroupgapError
+from safetensors.torch import load_file, save_file
 
 from .conftest import Toy, weights
 
@@ -172,6 +174,29 @@ def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(
     assert [path.name for path in work.glob("checkpoint-*")] == ["checkpoint-5"]
     assert toy.run(recipe) == 0
     assert weights(toy.folder / "out" / name) == weights(toy.folder / "whole" / name)
+
+
+def test_a_folder_that_is_no_training_is_never_replaced(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    own = toy.folder / "out" / "full-13" / "thesis.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("years of work")
+    recipe = toy.recipe("full: {}", "max_steps: 1")
+    assert toy.run(recipe) == 2
+    assert "full-13: is there and holds no training.json, so it is not replaced" in complaint(capsys)
+    assert own.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("form", ["prompt", "classifier"])
+def test_a_base_without_some_of_its_weights_is_refused(toy: Toy, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """transformers draws them at random and warns; our training is quiet, and must not be."""
+    base = toy.folder / "base"
+    shutil.copytree(toy.base, base)
+    tensors = load_file(base / "model.safetensors")
+    tensors.pop("model.layers.0.self_attn.q_proj.weight")
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    assert toy.run(toy.recipe("lora: {r: 2}", "max_steps: 1", form, base)) == 2
+    assert "1 weights of Llama" in (said := complaint(capsys))
+    assert "are in no file, e.g. model.layers.0.self_attn.q_proj.weight" in said
 
 
 def test_a_record_of_a_stranger_is_read_with_care(toy: Toy) -> None:
