@@ -26,6 +26,7 @@ COLUMNS = {
     "inside": "list of bool, one for each shadow: whether it was trained on the example",
     "groups": "list of text, axis=group; may be empty",
 }
+MOST_TARGETS, MOST_AXES = 1_000, 100  # beyond them a small file would cost hours or all memory
 OPTIONAL = ("shadows", "inside", "groups")
 
 FloatArray = npt.NDArray[np.float64]
@@ -127,10 +128,12 @@ def read_scores(path: Path) -> tuple[AuditScores, ...]:
         raise GroupgapError(f"{path}: no column {missing[0]!r} ({COLUMNS[missing[0]]}); needed: {', '.join(COLUMNS)}")
     facts = _facts(table.schema.metadata or {})
     targets = _texts(path, table, "target")
-    audits = []
-    for target in dict.fromkeys(targets):
-        rows = np.flatnonzero(np.array([name == target for name in targets]))
-        audits.append(_audit(path, target, table.take(pa.array(rows)), facts.get(target, {})))
+    rows: dict[str, list[int]] = {}
+    for row, target in enumerate(targets):
+        rows.setdefault(target, []).append(row)
+    if len(rows) > MOST_TARGETS:
+        raise GroupgapError(f"{path}: {len(rows):,} targets, and at most {MOST_TARGETS:,} are judged at a time")
+    audits = [_audit(path, name, table.take(pa.array(own)), facts.get(name, {})) for name, own in rows.items()]
     if not audits:
         raise GroupgapError(f"{path}: holds no rows")
     return tuple(audits)
@@ -167,7 +170,10 @@ def _texts(path: Path, table: pa.Table, name: str) -> list[str]:
     column = table.column(name)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)) or column.null_count:
         raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}, without gaps; got {column.type}")
-    return [str(value) for value in column.to_pylist()]
+    try:
+        return [str(value) for value in column.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise GroupgapError(f"{path}: column {name!r}: not UTF-8") from error
 
 
 def _numbers(path: Path, table: pa.Table, name: str, depth: int) -> FloatArray:
@@ -206,13 +212,20 @@ def _groups(path: Path, table: pa.Table, n: int) -> dict[str, tuple[tuple[str, .
     """Axis to each row's groups; a name without ``=`` belongs to the axis ``group``."""
     if "groups" not in table.column_names:
         return {}
-    listed = table.column("groups").to_pylist()
+    try:
+        listed = table.column("groups").to_pylist()
+    except UnicodeDecodeError as error:
+        raise GroupgapError(f"{path}: column 'groups': not UTF-8") from error
     if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in listed):
         raise GroupgapError(f"{path}: column 'groups': expected {COLUMNS['groups']}; got {table.column('groups').type}")
     found: dict[str, list[tuple[str, ...]]] = {}
     for row, names in enumerate(listed):
         for axis, name in map(_split, names):
             of_axis = found.setdefault(axis, [()] * n)
+            if len(found) > MOST_AXES:
+                raise GroupgapError(
+                    f"{path}: column 'groups': more than {MOST_AXES} axes: expected {COLUMNS['groups']}"
+                )
             of_axis[row] = (*of_axis[row], name)
     return {axis: tuple(rows) for axis, rows in found.items()}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from groupgap.adapters.attack_scores import AuditScores, check_same_audit, read_scores, write_scores
 from groupgap.errors import GroupgapError
@@ -85,6 +87,30 @@ def test_a_wrong_table_is_refused_in_words(tmp_path: Path, change: Any, words: s
     with pytest.raises(GroupgapError) as error:
         read_scores(tmp_path / "s.parquet")
     assert words in str(error.value)
+
+
+def test_a_table_that_would_cost_hours_or_all_memory_is_refused(tmp_path: Path) -> None:
+    many = 5_000
+    whole = {"example": [str(row) for row in range(many)], "member": [True] * many, "statistic": [1.0] * many}
+    names = [f"a{row}" for row in range(many)]
+    for change, words in (
+        ({"target": names}, "5,000 targets, and at most 1,000"),
+        ({"target": ["m"] * many, "groups": [[f"{name}=x"] for name in names]}, "more than 100 axes"),
+    ):
+        pd.DataFrame({**whole, **change}).to_parquet(tmp_path / "s.parquet")
+        with pytest.raises(GroupgapError, match=words):
+            read_scores(tmp_path / "s.parquet")
+
+
+@pytest.mark.parametrize("column", ["target", "groups"])
+def test_names_that_are_no_text_are_refused(tmp_path: Path, column: str) -> None:
+    offsets = pa.py_buffer(np.array([0, 2], dtype=np.int32))
+    broken = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff\xfe"))
+    values = {"target": ["m"], "example": ["1"], "member": [True], "statistic": [1.0], "groups": [["a"]]}
+    values[column] = broken if column == "target" else pa.ListArray.from_arrays([0, 1], broken)
+    pq.write_table(pa.table(values), tmp_path / "s.parquet")
+    with pytest.raises(GroupgapError, match=f"column '{column}': not UTF-8"):
+        read_scores(tmp_path / "s.parquet")
 
 
 def test_no_parquet_file(tmp_path: Path) -> None:
