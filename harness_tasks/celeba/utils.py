@@ -51,7 +51,7 @@ def celeba(
     header, table = _attributes(_lines(root / ATTRIBUTES_FILE, digests))
     axes = [groups] if isinstance(groups, str) else list(groups) if isinstance(groups, list | tuple) else []
     wanted = _columns(header, attribute, axes)
-    portions = dict(line.split()[:2] for line in _lines(root / PARTITION_FILE, digests))
+    portions = _portions(_lines(root / PARTITION_FILE, digests))
     number = PORTIONS[str(portion)]
     chosen = {name: flags for name, flags in table.items() if number is None or portions.get(name) == number}
     labelled = (
@@ -100,6 +100,15 @@ def _attributes(lines: Sequence[str]) -> tuple[list[str], Mapping[str, list[bool
             )
         table[name] = [cell == "1" for cell in cells]
     return header, table
+
+
+def _portions(lines: Sequence[str]) -> Mapping[str, str]:
+    """Each image's portion, by its number."""
+    cells = [line.split() for line in lines]
+    wrong = next((number for number, row in enumerate(cells, start=1) if len(row) != 2), None)
+    if wrong is not None:
+        raise GroupgapError(f"{PARTITION_FILE}, line {wrong}: expected an image and 0, 1 or 2")
+    return {row[0]: row[1] for row in cells}
 
 
 def _columns(header: Sequence[str], attribute: object, axes: Sequence[object]) -> list[int]:

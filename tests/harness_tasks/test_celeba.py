@@ -96,6 +96,14 @@ def test_a_file_of_another_form_is_refused(folder: Path, change: Any, message: s
         celeba()
 
 
+def test_a_partition_of_another_form_is_refused(folder: Path) -> None:
+    file = folder / "list_eval_partition.txt"
+    first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([first, rest[0].split()[0], *rest[1:]]))
+    with pytest.raises(GroupgapError, match=r"list_eval_partition\.txt, line 2: expected an image and 0, 1 or 2"):
+        celeba()
+
+
 def test_what_is_absent_is_said_and_never_downloaded(data: Path) -> None:
     with pytest.raises(GroupgapError, match=r"not on this machine: torchvision\.datasets\.CelebA.*non-commercial"):
         celeba()
