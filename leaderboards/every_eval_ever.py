@@ -23,7 +23,9 @@ SCHEMA_VERSION = "0.3.0"
 COLLECTION = "groupgap"
 FOLDER = "every_eval_ever/data"
 OWN_ENGINES = ("hf", "vllm", "groupgap-vllm", "groupgap-classifier", "timm")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,94}\w/[A-Za-z0-9][\w.-]{0,94}\w", re.ASCII)
+# What a path of the shared data may not hold, and the developer of variants without one.
+TAKEN = re.compile(r"(?:^|/)(?:data|local|con|prn|aux|nul|com\d|lpt\d)(?:[./]|$)", re.IGNORECASE)
 
 
 def board_records(board: Board) -> dict[str, bytes]:
@@ -82,11 +84,11 @@ def _record(variant: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _model_id(variant: str) -> str:
     """``developer/model``: the variant's own name where it has this form, else one below ``local``."""
-    if HUB_ID.fullmatch(variant) and not variant.lower().startswith("data/") and not re.search(r"\.(/|$)", variant):
+    if HUB_ID.fullmatch(variant) and not TAKEN.search(variant):
         return variant
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", variant).strip("-_")[:80]
     digest = hashlib.sha256(variant.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"local/{safe}" if safe == variant and safe.lower() != "data" else f"local/{safe or 'variant'}-{digest}"
+    return f"local/{safe or 'variant'}-{digest}"
 
 
 def _seconds(date: str) -> str:

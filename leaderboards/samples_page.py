@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from itertools import islice
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -52,21 +51,22 @@ def samples_page(collection: Collection) -> str:
 
 def _task(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     first = entries[0]
-    lines = read_json_lines(first.run.samples[name])
-    texts = dict(_text(line) for _, line in islice(lines, first.answers[0].n))
-    places = [{key: row for row, key in enumerate(entry.answers[0].keys)} for entry in entries]
     shown = first.answers[0].keys[:MOST_DOCUMENTS]
+    wanted = {document for document, _ in shown}
+    lines = read_json_lines(first.run.samples[name])
+    texts = {document: _prompt(line) for _, line in lines if (document := str(line.get("doc_hash"))) in wanted}
+    places = [{key: row for row, key in enumerate(entry.answers[0].keys)} for entry in entries]
     documents = [_document(key, entries, places, texts) for key in shown]
     size = first.answers[0].n
     return {"name": name, "run": first.run.name, "shown": len(shown), "size": size, "documents": documents}
 
 
-def _text(line: Mapping[str, Any]) -> tuple[str, str]:
-    """lm-eval's hash of the document, and its prompt."""
+def _prompt(line: Mapping[str, Any]) -> str:
+    """What was asked first of the document."""
     arguments = line.get("arguments")
     asked = next(iter(arguments.values()), None) if isinstance(arguments, dict) else None
     prompt = asked.get("arg_0") if isinstance(asked, dict) else None
-    return str(line.get("doc_hash")), prompt if isinstance(prompt, str) else ""
+    return prompt if isinstance(prompt, str) else ""
 
 
 def _document(

@@ -26,7 +26,20 @@ TOP = {
     "evaluation_results",
 }
 OPTIONAL = {"evaluation_timestamp", "detailed_evaluation_results"}
-HOSTILE = ["../../escape", "org/../x", "data/x", "=1+2", "org/name", "a\nb", "\u202ex", "日本", "CON", "org/model."]
+HOSTILE = [
+    "../../escape",
+    "org/../x",
+    "data/x",
+    "=1+2",
+    "org/name",
+    "a\nb",
+    "\u202ex",
+    "日本",
+    "CON",
+    "org/model.",
+    "aux/x",
+    "local/=1+2",
+]
 
 
 def build(folder: Path, out: Path, *options: str) -> Path:
@@ -85,7 +98,7 @@ def test_each_variant_has_a_record_that_the_format_takes(runs: Path, tmp_path: P
         _, data, collection, developer, model, name = file.parts
         assert (data, collection) == ("data", "groupgap")
         assert uuid.UUID(Path(name).stem).version == 4
-        assert not {developer, model} & {"", ".", "..", "data"}
+        assert not {developer.lower(), model.lower()} & {"", ".", "..", "data", "con"}
         assert not (developer + model).endswith((".", " "))
         record = json.loads((out / file).read_text())
         check_record(record)
