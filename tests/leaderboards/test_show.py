@@ -60,6 +60,31 @@ def test_no_line_is_wider_than_the_terminal(
     assert ("too narrow for" in shown) == (width < 250)
 
 
+def test_no_hostile_name_reaches_the_terminal_or_breaks_a_line(
+    board: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = json.loads((Path(__file__).parent / "page" / "hostile.json").read_text(encoding="utf-8"))
+    document = json.loads((board / "board.json").read_text())
+    pattern = document["rows"][0]
+    document["rows"] = []
+    for name in names:
+        row = json.loads(json.dumps(pattern)) | {"variant": name, "base": name, "method": name, "notes": [name]}
+        row["metrics"]["worst_group"]["groups"] = [name]
+        row["metrics"]["eod"] = {"value": None, "n": 3, "reason": name}
+        document["rows"].append(row)
+    document["rows"].append(pattern | {"task": names[0], "axis": names[1]})
+    (board / "board.json").write_text(json.dumps(document))
+    for width in (60, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        capsys.readouterr()
+        assert main(["show", str(board)]) == 0
+        shown = capsys.readouterr().out
+        lines = shown.split("\n")
+        assert max(map(columns_of, lines)) <= width
+        assert all(line.isprintable() for line in lines)
+        assert sum(line.lstrip().startswith(f"{pattern['rank']} ") for line in lines) >= len(names)
+
+
 def test_a_number_that_does_not_exist_is_said_and_never_0(
     tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
