@@ -1,8 +1,24 @@
 // Unpacks what Python computed. Nothing is estimated here: numbers come rounded as they are shown, in thousandths.
 const COLUMNS = 5;
 
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%:()*+-;,=.?@^_`{|}~";
+
+// Base 85: five digits are four bytes; before them stands how many bytes there are.
+function bytesOf(told) {
+  const [length, text] = told.split(" ");
+  const digits = new Uint8Array(128);
+  [...DIGITS].forEach((letter, value) => (digits[letter.charCodeAt(0)] = value));
+  const words = new DataView(new ArrayBuffer((text.length / 5) * 4));
+  for (let at = 0; at < text.length; at += 5) {
+    let word = 0;
+    for (let place = at; place < at + 5; place++) word = word * 85 + digits[text.charCodeAt(place)];
+    words.setUint32((at / 5) * 4, word);
+  }
+  return new Uint8Array(words.buffer, 0, Number(length));
+}
+
 async function unpack() {
-  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (letter) => letter.charCodeAt(0));
+  const packed = bytesOf(document.getElementById("data").textContent);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const whole = new Uint8Array(await new Response(stream).arrayBuffer());
   const length = new DataView(whole.buffer).getUint32(0, true);

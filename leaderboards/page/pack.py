@@ -26,6 +26,7 @@ from ..pairs import LEVEL, Pairs
 IntArray = npt.NDArray[np.int64]
 COLUMNS = ("value", "below", "above", "p", "detectable")
 SMALLEST = 1e-9  # p-values under it are not told apart
+HARMLESS = bytes.maketrans(b"<>&", b",.:")  # digits of Python's base 85 that html would read
 CANNOT, APART, ALONE = 0, 1, 2  # what the test allows to say; ALONE: by its p-value, but not among all tests
 
 
@@ -40,11 +41,14 @@ def shown(value: float) -> int:
 
 
 def deflated(document: Mapping[str, Any], planes: bytes) -> str:
-    """The text that the page carries: base64 of deflate of a JSON document, its length in front, and the planes."""
+    """The text that the page carries: a number of bytes, and in base 85 these: deflate of document and planes.
+
+    The document is JSON; in front of it stands its length.
+    """
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
     packed = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
     raw = packed.compress(len(text).to_bytes(4, "little") + text + planes) + packed.flush()
-    return base64.b64encode(raw).decode("ascii")
+    return f"{len(raw)} {base64.b85encode(raw, pad=True).translate(HARMLESS).decode('ascii')}"
 
 
 def short_p(value: float) -> str:
@@ -103,7 +107,8 @@ def _columns(pairs: Pairs, verdict: IntArray, rows: Sequence[Row]) -> Iterable[I
     yield below
     yield _zigzag(above - below)
     yield verdict
-    yield _zigzag(detectable - (below + above) * 5 // 7)
+    told = pairs.q_value.ravel() < LEVEL  # of a difference that is told, the detectable one is not shown
+    yield np.where(told, 0, _zigzag(detectable - (below + above) * 5 // 7))
 
 
 def _differences(pairs: Pairs, rows: Sequence[Row]) -> IntArray:

