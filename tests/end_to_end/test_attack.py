@@ -115,3 +115,18 @@ def test_a_target_that_says_it_saw_other_rows_is_refused(attacked: SimpleNamespa
     assert done.returncode == 2
     assert "full-13 and lora-13 were trained on different rows" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_shadows_of_another_base_are_refused(attacked: SimpleNamespace) -> None:
+    """The base's files changed since the target was trained: its record holds other hashes."""
+    record = attacked.folder / "trained" / "full-13" / "training.json"
+    before = record.read_text()
+    told = json.loads(before)
+    try:
+        record.write_text(json.dumps({**told, "base_hashes": {**told["base_hashes"], "config.json": "0" * 64}}))
+        done = groupgap(*attacked.words)
+    finally:
+        record.write_text(before)
+    assert done.returncode == 2
+    assert "is not the base that full-13 was trained from any more" in done.stderr
+    assert "Traceback" not in done.stderr
