@@ -23,6 +23,11 @@ from .runs import Run
 from .samples import LIKELIHOODS, Sample, read_sample
 from .untrusted import read_json_lines
 
+UNITS = (
+    "lines with one doc.{field} go together, but the intervals and chance levels of a row take every line for itself: "
+    "they may be too narrow, and a gap seem beyond chance that is not; comparisons of rows draw and swap whole units"
+)
+
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -279,6 +284,8 @@ def _assemble(run: Run, task: str, columns: _Columns, positive: object) -> tuple
     chosen = _positive(task, positive, classes)
     if chosen is None and len(classes) == 2:
         notes = (*notes, f"no positive choice is named (--positive {task}=CHOICE): rates are one-vs-rest")
+    if "cluster" in columns.roles:
+        notes = (*notes, UNITS.format(field=columns.roles["cluster"]))
     shared = {
         "classes": classes,
         "labels": np.array([label for *_, label, _ in samples], dtype=np.int64),

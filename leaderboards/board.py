@@ -228,7 +228,12 @@ def build_board(
                 row = _row(name, seeds, number, options)
                 rows.append(row)
                 contenders[row.task, row.axis, name] = Contender(
-                    name, row.base, row.method, tuple(seeds), tuple(one.answers[number] for one in seeds)
+                    name,
+                    row.base,
+                    row.method,
+                    tuple(seeds),
+                    tuple(one.answers[number] for one in seeds),
+                    row.judgement.accuracy.reason,
                 )
     ranked = _ranked(_with_raw([*rows, *kept]))
     blocks = tuple(dict.fromkeys(block for row in ranked for block in row.blocks))

@@ -88,7 +88,10 @@ def _compare_task(one: Method, other: Method, task: str, wish: Wish) -> Iterator
             compared = [replace(found, notes=(*found.notes, *_one_seed(one.name, other.name, shared)))]
         else:
             pair = MethodPair(one.name, other.name, shared, min_group)
-            compared = list(compare_methods(pair, a, b, wish.options))
+            asked = zip((*shared.a, *shared.b), (*a, *b), strict=True)
+            unmeasurable = [note for entry, answers in asked for note in measurable_notes(entry, answers)]
+            both = compare_methods(pair, a, b, wish.options)
+            compared = [replace(one, notes=(*one.notes, *unmeasurable)) for one in both]
         compared = [replace(one, notes=(*one.notes, *said)) for one in compared]
         yield from map(_of_axis, compared) if number else (with_token_effects(one, shared, a, b) for one in compared)
 

@@ -39,26 +39,39 @@ def flips_of(board: Board) -> tuple[Flips, ...]:
     """All kinds of conditions that the board holds.
 
     Two rows are a pair where they are of one base model; on a board whose rows share no base, any two rows are. Between
-    metrics: the same two rows, task and axis. Between tasks: the same two rows and metric. Between base models: the
-    same task, axis, metric and two methods; a base that has a method twice does not take part with it.
+    metrics: the same two rows, task and axis. Between tasks: the same two rows and metric; two axes of one task are no
+    two tasks. Between base models: the same task, axis, metric and two methods; a base that has a method twice does not
+    take part with it. Accuracy is the same on all axes of a task, and counted once.
     """
     names = sorted({row.variant for row in board.rows})
     bases = {row.variant: row.base for row in board.rows}
     shares = _same_base([bases[name] for name in names])
     pairs = np.triu(shares if shares.any() else np.ones_like(shares), 1)
-    tables = [{metric: _matrix(one, metric, names) for metric in BANDED} for one in board.pairs if one.found.pairs.size]
+    compared = [one for one in board.pairs if one.found.pairs.size]
+    tables = [{metric: _matrix(one, metric, names) for metric in BANDED} for one in compared]
+    firsts = {one.task: place for place, one in reversed(list(enumerate(compared)))}
+    once = {metric: range(len(tables)) if metric != "accuracy" else sorted(firsts.values()) for metric in BANDED}
     chosen = [{metric: (found[0][pairs], found[1][pairs]) for metric, found in table.items()} for table in tables]
     found = [
         Flips("metrics", (one, other), _sum(order_flips(table[one], table[other]) for table in chosen))
         for one, other in combinations(BANDED, 2)
     ]
     found += [
-        Flips("tasks", (metric,), _sum(order_flips(a[metric], b[metric]) for a, b in combinations(chosen, 2)))
+        Flips(
+            "tasks",
+            (metric,),
+            _sum(
+                order_flips(chosen[a][metric], chosen[b][metric])
+                for a, b in combinations(once[metric], 2)
+                if compared[a].task != compared[b].task
+            ),
+        )
         for metric in BANDED
     ]
     by_base = _methods(board.rows, names)
     found += [
-        Flips("bases", (metric,), _sum(_between_bases(table[metric], by_base) for table in tables)) for metric in BANDED
+        Flips("bases", (metric,), _sum(_between_bases(tables[place][metric], by_base) for place in once[metric]))
+        for metric in BANDED
     ]
     return tuple(one for one in found if one.counts.comparable)
 

@@ -41,6 +41,7 @@ class Contender:
         method: its method, where known.
         entries: its runs, one for each training seed.
         answers: theirs, along the table's axis; none for a row whose runs are gone.
+        unmeasurable: why its answers say nothing of bias; ``None`` where they do.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Contender:
     method: str | None
     entries: tuple[Entry, ...]
     answers: tuple[Answers, ...]
+    unmeasurable: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +195,9 @@ def _sides(table: _Table, a: int, b: int) -> tuple[_Side, _Side] | str:
     """The seeds on which two rows are compared, as ``groupgap compare`` chooses them, or why they are not."""
     if not (table.contenders[a].answers and table.contenders[b].answers):
         return NOT_AT_HAND
+    for row in (a, b):
+        if why := table.contenders[row].unmeasurable:
+            return f"{table.contenders[row].name} is {why}"
     seeds = [[entry.run.variant.seed for entry in table.contenders[row].entries] for row in (a, b)]
     alone = [len(one) == 1 for one in seeds]
     if all(alone):
@@ -260,8 +265,15 @@ def _joined(parts: Sequence[PairTable]) -> PairTable:
 
 
 def one_family(tables: Sequence[Pairs]) -> tuple[Pairs, ...]:
-    """The tables with q-values: all their p-values are one Benjamini-Hochberg family."""
+    """The tables with q-values: all their p-values are one Benjamini-Hochberg family.
+
+    What does not depend on the axis is one test of a task, however many axes there are: counted again and again, one
+    true difference would make room for false ones.
+    """
     tested = [~np.isnan(one.found.p_value) for one in tables]
+    again = _told_before(tables)
+    for (table, pair), _ in again:
+        tested[table][_overall(tables[table]), pair] = False
     parts = [one.found.p_value[known] for one, known in zip(tables, tested, strict=True)]
     q_values = benjamini_hochberg(np.concatenate(parts) if parts else [])
     result, start = [], 0
@@ -270,7 +282,28 @@ def one_family(tables: Sequence[Pairs]) -> tuple[Pairs, ...]:
         q_value[known] = q_values[start : start + int(known.sum())]
         start += int(known.sum())
         result.append(replace(one, q_value=q_value, family=len(q_values)))
+    for (table, pair), (first, same) in again:
+        known_q = result[first].q_value[_overall(tables[first]), same]
+        result[table].q_value[_overall(tables[table]), pair] = known_q
     return tuple(result)
+
+
+def _overall(pairs: Pairs) -> int:
+    """Where the measure stands that does not depend on the axis."""
+    return pairs.found.measures.index(("accuracy", None))
+
+
+def _told_before(tables: Sequence[Pairs]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The pairs of rows (table, pair) that were compared on another axis of their task before, and where."""
+    first: dict[tuple[str, frozenset[str]], tuple[int, int]] = {}
+    again = []
+    for table, one in enumerate(tables):
+        for pair, (a, b) in enumerate(one.found.pairs.tolist()):
+            names = one.task, frozenset({one.variants[a], one.variants[b]})
+            where = first.setdefault(names, (table, pair))
+            if where != (table, pair):
+                again.append(((table, pair), where))
+    return again
 
 
 def bands(pairs: Pairs) -> dict[str, Mapping[str, str]]:

@@ -63,6 +63,21 @@ def test_the_same_order_everywhere_is_no_flip(tmp_path: Path, factory: SimpleNam
     assert found["tasks", "accuracy"] == (1, 0, 1, 0)
 
 
+def test_two_axes_of_a_task_are_no_two_tasks(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Accuracy cannot flip between them, which would hide the flip between the tasks among pairs that cannot."""
+    axes = {name: {"field": "faith", "groups": ["aur", "bron", "cel"]} for name in ("first", "second")}
+    for task, (lora, full) in {"one": (0.95, 0.6), "two": (0.6, 0.95)}.items():
+        for number, (method, accuracy) in enumerate((("lora", lora), ("full", full))):
+            made = factory.documents(N, 0)
+            run = factory.WrittenRun(made, factory.predict(made, number, accuracy), fair={"axes": axes}, task=task)
+            place = run.write(tmp_path / f"{method}-{task}")
+            (place / "variant.json").write_text(json.dumps({"name": method, "base": "m", "method": method}))
+    found = counts(build_board(collect(Request([tmp_path])), Options(draws=499)))
+    assert found["tasks", "accuracy"] == (1, 1, 1, 1)
+    assert found["tasks", "worst_group"] == (4, 4, 4, 4)
+    assert found["metrics", "accuracy", "worst_group"] == (4, 0, 4, 0)
+
+
 def test_rows_without_a_common_base_are_all_pairs(tmp_path: Path, factory: SimpleNamespace) -> None:
     planted = {("t", "m", "lora"): 0.9, ("t", "w", "lora"): 0.7, ("t", "x", "full"): 0.6}
     assert counts(runs(factory, tmp_path, planted))["metrics", "accuracy", "worst_group"][0] == 3

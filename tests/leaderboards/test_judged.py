@@ -198,6 +198,21 @@ def test_what_does_not_translate_is_not_measurable_and_has_no_rank(rewritten: Ca
     assert "judged texts have no probabilities" in board_csv(board)
 
 
+def test_what_is_not_measurable_is_not_compared_on_the_board(rewritten: Callable[..., Path]) -> None:
+    folders = rewritten("good", writes(0.5, 1)), rewritten("mute", lambda document: str(document["text"]))
+    board = build_board(collect(Request(folders)), Options(draws=99))
+    (pairs,) = board.pairs
+    assert not len(pairs.found.pairs)
+    ((_, _, why),) = pairs.not_compared
+    assert why.startswith("mute is not measurable: it does not translate: chrF")
+    assert all(not row.bands for row in board.rows)
+
+
+def test_a_row_of_units_says_what_its_intervals_do_not_know(rewritten: Callable[..., Path]) -> None:
+    row = row_of(board_of(rewritten("good", writes(0.5, 1))), "good")
+    assert any(note.startswith("lines with one doc.pair go together") for note in row.notes)
+
+
 def test_odd_texts_are_counted_as_what_they_are(rewritten: Callable[..., Path]) -> None:
     odd = ("", "Она читает.", "no pronoun here", "he and she", "she. Turkish: o English: she")
     state = iter(range(10_000))
@@ -253,6 +268,19 @@ def test_no_stereotype_of_a_run_that_does_not_translate_is_compared(rewritten: C
     with pytest.raises(KeyError):
         found.comparison.find("stereotype_difference")
     assert any(note.startswith("mute: not measurable") for note in found.notes)
+
+
+def test_seeds_that_do_not_translate_are_said_in_both_questions(rewritten: Callable[..., Path]) -> None:
+    made = []
+    for name, text in (("lora", writes(0.8, 1)), ("mute", lambda document: "")):
+        for seed in (1, 2):
+            made.append(rewritten(f"{name}-s{seed}", text, seed=seed))
+            told = {"name": name, "base": "tiny", "method": name, "seed": seed, "recipe": name}
+            (made[-1] / "variant.json").write_text(json.dumps(told))
+    found = compare_runs(collect(Request(made), same_documents=False), Wish([str(one) for one in made]))
+    assert len(found) == 2
+    for one in found:
+        assert sum("not measurable" in note for note in one.notes) == 2
 
 
 def test_seeds_of_one_recipe_are_one_block_of_means(rewritten: Callable[..., Path]) -> None:

@@ -91,6 +91,23 @@ def test_q_values_are_over_the_whole_board_and_bands_follow_from_them(
     assert not set(letters["good"]) & set(letters["poor"])
 
 
+def test_what_no_axis_changes_is_one_test(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Else one true difference, told on every axis, would make room for false ones."""
+    axes = {name: {"field": "faith", "groups": ["aur", "bron", "cel"]} for name in ("first", "second", "third")}
+    for number, (name, accuracy) in enumerate((("good", 0.95), ("poor", 0.6))):
+        made = factory.documents(N, 0)
+        run = factory.WrittenRun(made, factory.predict(made, number, accuracy), fair={"axes": axes})
+        (run.write(tmp_path / name) / "variant.json").write_text(json.dumps({"name": name, "base": "m"}))
+    tables = board_of(tmp_path).pairs
+    accuracy = [one.found.measures.index(("accuracy", None)) for one in tables]
+    rest = np.concatenate([np.delete(one.found.p_value, at, axis=0) for one, at in zip(tables, accuracy, strict=True)])
+    once = np.concatenate([tables[0].found.p_value[accuracy[0]], rest[~np.isnan(rest)]])
+    assert [one.family for one in tables] == [len(once)] * 3
+    for one, at in zip(tables, accuracy, strict=True):
+        assert one.q_value[at, 0] == benjamini_hochberg(once)[0]
+        assert np.array_equal(np.isnan(one.q_value), np.isnan(one.found.p_value))
+
+
 def test_rows_that_were_asked_otherwise_are_not_compared_and_have_no_bands(
     runs: Path, factory: SimpleNamespace
 ) -> None:
