@@ -25,7 +25,7 @@ from ..pairs import LEVEL, Pairs
 
 IntArray = npt.NDArray[np.int64]
 COLUMNS = ("value", "below", "above", "p", "detectable")
-SMALLEST = 1e-9  # p-values under it are not told apart
+SMALLEST = 1e-4  # p-values under it are not told apart on the page; board.json has them
 HARMLESS = bytes.maketrans(b"<>&", b",.:")  # digits of Python's base 85 that html would read
 CANNOT, APART, ALONE = 0, 1, 2  # what the test allows to say; ALONE: by its p-value, but not among all tests
 
@@ -56,7 +56,7 @@ def short_p(value: float) -> str:
 
     Example:
         >>> short_p(0.4321), short_p(0.04996), short_p(0.000123), short_p(1e-20), short_p(1.0)
-        ('0.43', '0.04996', '0.0001', '<1e-9', '1')
+        ('0.43', '0.04996', '0.0001', '<1e-4', '1')
     """
     if value < SMALLEST:
         return f"<{SMALLEST:.0e}".replace("e-0", "e-")
