@@ -8,7 +8,7 @@ from ..metrics import Estimate
 from ..metrics.cell_effects import SCALES
 from ..metrics.largest import Maxima
 from ..metrics.token_bias import TokenBias
-from .format import format_estimate, format_number, format_p
+from .format import format_chance, format_estimate, format_number, format_p
 from .markdown import escape, estimate_text, plain, table
 from .token_guesses import GuessBias
 from .token_report import AxisBias, TaskBias, TokenReport
@@ -144,7 +144,8 @@ def _ways(axis: AxisBias) -> str:
     rows = []
     for way in axis.ways:
         found = [way.accuracy, way.worst_group, way.dpd, *(way.selection[name] for name in names)]
-        rows.append([escape(way.name), f"{way.n:,}", *(_sized(one, escape) for one in found)])
+        told = [", ".join(part for part in (_sized(one, escape), format_chance(one.chance)) if part) for one in found]
+        rows.append([escape(way.name), f"{way.n:,}", *told])
     return table(header, rows)
 
 

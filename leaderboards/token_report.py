@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 from ..errors import GroupgapError
 from ..harness_tasks.design import Cell
 from ..metrics import Estimate, count
+from ..metrics.chance import chance_gaps
 from ..metrics.debias import debiased_log_probabilities
 from ..metrics.gaps import plan_gaps
 from ..metrics.judge import with_interval
@@ -30,6 +31,7 @@ from .token_guesses import GuessBias, guess_bias, guess_tasks
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+CHANCE_DRAWS = 1_000
 NO_CONTENT_FREE = "the task asks no input without content"
 
 
@@ -43,7 +45,8 @@ class Way:
         n: documents asked so.
         accuracy: share answered right.
         selection: class to the share of documents given it.
-        dpd: demographic parity difference.
+        dpd: demographic parity difference, with its chance level: ways are asked of fewer documents than the debiased
+            answer rests on, and the fewer, the larger the gap by chance.
         worst_group: lowest group accuracy.
     """
 
@@ -210,6 +213,7 @@ def _name_of(cell: Cell, classes: Sequence[str]) -> str:
 def _way(name: str, answers: Answers, rows: IntArray, predictions: IntArray, floor: int) -> Way:
     counts = count(answers.labels[rows], predictions, answers.membership[rows], answers.groups, answers.classes)
     plan = plan_gaps(counts, answers.positive, floor)
+    chance = chance_gaps(plan, CHANCE_DRAWS, np.random.default_rng(0))
     return Way(
         name,
         len(rows),
@@ -218,7 +222,7 @@ def _way(name: str, answers: Answers, rows: IntArray, predictions: IntArray, flo
             answers.classes[index]: proportion(int((predictions == index).sum()), len(rows), "no documents", 0.95)
             for index in shown_classes(answers)
         },
-        with_interval(plan, "dpd", 0.95),
+        replace(with_interval(plan, "dpd", 0.95), chance=chance.get("dpd")),
         with_interval(plan, "worst_group", 0.95),
     )
 

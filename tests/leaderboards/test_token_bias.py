@@ -90,6 +90,7 @@ def test_ways_of_asking_stand_beside_the_debiased_answer(write: Write, factory: 
     assert ways["A = no, B = yes"].selection["yes"].value == pytest.approx((said[:, 0] == 1).mean())
     assert ways["A = yes, B = no"].selection["yes"].value == pytest.approx((said[:, 2] == 1).mean())
     assert ways["A = yes, B = no"].n == N
+    assert all(0 < way.dpd.chance.median < way.dpd.chance.p95 for way in ways.values())
     assert ways["debiased"].selection["yes"].value == pytest.approx((logs.mean(axis=1).argmax(axis=1) == 1).mean())
     assert ways["debiased"].accuracy.value > max(way.accuracy.value for name, way in ways.items() if name != "debiased")
     answers = found.axes[0].groups["aur"]
