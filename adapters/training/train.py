@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -107,14 +108,39 @@ def train(job: Job) -> Training:
 
     Raises:
         GroupgapError: PEFT or transformers do not take the recipe, the memory or the disk is too small, the loss is no
-            number, or something that is no training lies in the result's place.
+            number, something that is no training lies in the result's place, or another process trains it.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, after a checkpoint.
     """
     from accelerate import PartialState
 
-    work = job.out / WORK / job.name
-    arguments = training_arguments(job.recipe, job.method, work, job.prepared, job.device)
+    arguments = training_arguments(job.recipe, job.method, job.out / WORK / job.name, job.prepared, job.device)
     main = PartialState().is_main_process
+    with _alone(job) if main else nullcontext():
+        return _train(job, arguments, main)
+
+
+@contextmanager
+def _alone(job: Job) -> Iterator[None]:
+    """Hold the training's lock, which the system lets go of when the process ends, however it ends."""
+    place = job.out / WORK / f"{job.name}.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GroupgapError(
+                f"{job.folder}: another groupgap train is at work on it: let that end, or choose another -o"
+            ) from None
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def _train(job: Job, arguments: Any, main: bool) -> Training:
+    from accelerate import PartialState
+
+    work = job.out / WORK / job.name
     if main:
         _begin(job, work)
     PartialState().wait_for_everyone()

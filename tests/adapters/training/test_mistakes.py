@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import resource
 import shutil
@@ -184,6 +185,17 @@ def test_a_folder_that_is_no_training_is_never_replaced(toy: Toy, capsys: pytest
     assert toy.run(recipe) == 2
     assert "full-13: is there and holds no training.json, so it is not replaced" in complaint(capsys)
     assert own.read_text() == "years of work"
+
+
+def test_two_processes_never_train_the_same(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = toy.folder / "out" / ".training" / "full-13.lock"
+    lock.parent.mkdir(parents=True)
+    recipe = toy.recipe("full: {}", "max_steps: 1")
+    with lock.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert toy.run(recipe) == 2
+        assert "full-13: another groupgap train is at work on it" in complaint(capsys)
+    assert toy.run(recipe) == 0
 
 
 @pytest.mark.parametrize("form", ["prompt", "classifier"])
