@@ -27,6 +27,8 @@ from .tensors import MODEL_WEIGHTS, inside, read_header
 from .vision_base import Kind, VisionBase, find_base
 
 LOADING = (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError, ImportError, AssertionError)
+# arguments of timm.create_model by which it would open a pickle, or weights that nobody looked at
+WEIGHTS_BY_OTHER_NAMES = frozenset({"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict"})
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ def load_vision_model(source: VisionSource) -> VisionModel:
         GroupgapError: files that are absent, damaged or do not fit; weights that are in no file and were not asked to
             be random.
     """
+    if hidden := sorted(WEIGHTS_BY_OTHER_NAMES & set(source.build)):
+        raise GroupgapError(f"{source.model}: {hidden[0]}= would bring weights past every check: say checkpoint=")
     if source.checkpoint and (Path(source.checkpoint) / "config.json").is_file():
         _refuse_full(Path(source.checkpoint))
         base = find_base(f"local-dir:{source.checkpoint}")

@@ -120,6 +120,13 @@ def test_random_weights_are_asked_for_and_named(pixels: Any) -> None:
     assert not torch.equal(logits(pixels, **source), logits(pixels, **source, seed=1))
 
 
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"])
+def test_no_weights_come_in_past_the_checks(zoo_of_images: Zoo, name: str) -> None:
+    """timm would open them itself, pickles too, and lay them over those that were checked."""
+    with pytest.raises(GroupgapError, match=f"{name}= would bring weights past every check: say checkpoint="):
+        load_vision_model(VisionSource(zoo_of_images / "vit", build={name: "x.pth"}))
+
+
 def test_a_built_size_wins_over_the_pretrained_one(zoo_of_images: Zoo) -> None:
     for name in ("vit", "swin", "beit"):
         architecture, sizes = TIMM[name]
