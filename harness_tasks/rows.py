@@ -19,8 +19,8 @@ class Rows:
 
     Attributes:
         documents: one dict a document, all with the same keys: ``id`` (stable row id), ``text`` (or the fields of
-            :func:`images.image_fields`), ``label`` (index into the task's choices), and for each axis a field that lists the groups the document speaks of (none, one or
-            several).
+            :func:`images.image_fields`), ``label`` (index into the task's choices), and for each axis a field that
+            lists the groups the document speaks of (none, one or several).
         origin: where the data comes from and what was dropped: ``source`` ("hub", "file" or "generated"), ``dataset``,
             ``revision`` (commit hash or None), ``files`` ({name: sha256}), ``rows``, and counts.
         fair: entries of ``metadata.fair`` (axes, positive) and ``choices`` that only the data can tell; None for most
