@@ -24,8 +24,8 @@ from .samples import LIKELIHOODS, Sample, read_sample
 from .untrusted import read_json_lines
 
 UNITS = (
-    "lines with one doc.{field} go together, but the intervals and chance levels of a row take every line for itself: "
-    "they may be too narrow, and a gap seem beyond chance that is not; comparisons of rows draw and swap whole units"
+    "lines with one doc.{field} are one unit: rates have intervals over units, gaps have neither interval nor chance "
+    "level here, and comparisons of rows draw and swap whole units; calibration takes every line for itself"
 )
 
 BoolArray = npt.NDArray[np.bool_]

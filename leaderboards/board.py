@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import GroupgapError
 from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
+from ..metrics.clustered import over_clusters
 from .answers import Answers
 from .collection import Collection, Entry
 from .details import Details, blocks_of, details_of, where_measurable
@@ -306,6 +307,9 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
 
 def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) -> SeedResult:
     judgement = judge(answers.counts(), answers.positive, min_group=min_group, draws=options.draws, seed=options.seed)
+    if answers.clusters is not None:
+        pairs = answers.labels, answers.predictions
+        judgement = over_clusters(judgement, pairs, answers.membership, answers.clusters, answers.positive)
     details = details_of(answers, entry.run.fair(entry.task))
     if details.translations is not None:
         judgement = where_measurable(judgement, details)

@@ -34,8 +34,13 @@ def compare_unpaired(a: Answers, b: Answers, *, min_group: int, draws: int, seed
         The differences A minus B.
 
     Raises:
-        GroupgapError: if the groups are not the same.
+        GroupgapError: if the groups are not the same, or rows come in clusters.
     """
+    if a.clusters is not None or b.clusters is not None:
+        raise GroupgapError(
+            f"task {a.task}: its lines come in units (sentence pairs, occupations), and independent samples of lines "
+            "are no test of that: compare runs of the same documents"
+        )
     if a.groups != b.groups:
         raise GroupgapError(f"axis {a.axis}: {a.run} and {b.run} have other groups")
     shown, wide = (

@@ -33,7 +33,8 @@ class StereotypeReport:
         anti: share given the other gender.
         neutral: share given a neutral pronoun.
         unknown: share without one answer.
-        difference: pro minus anti; above 0 the system follows the stereotype.
+        difference: pro minus anti; above 0 the system follows the stereotype. Undefined, as pro and anti are, where
+            the two genders' occupations have other numbers of lines.
         p_value: of a difference of 0, by exact sign flips of whole pairs; its null hypothesis is ``NULL``.
     """
 
@@ -95,9 +96,23 @@ def stereotype_report(
     }
     found = {name: cluster_share(hits, pairs, EMPTY, confidence) for name, hits in shares.items()}
     difference, p_value = cluster_mean(pro.astype(np.int64) - anti.astype(np.int64), pairs, EMPTY, confidence)
+    reason = _uneven(expected)
+    if reason:
+        found |= {name: Estimate(None, len(said), reason) for name in ("pro", "anti")}
+        difference, p_value = Estimate(None, len(said), reason), None
     return StereotypeReport(
         dict(zip(ratio_names(groups), ratios, strict=True)), **found, difference=difference, p_value=p_value
     )
+
+
+def _uneven(expected: npt.NDArray[np.object_]) -> str | None:
+    """Why the pro- and anti-stereotypical ratios would lie: with more lines of one side, who says that gender to
+    everybody seems to follow the stereotype.
+    """
+    sides = [int((expected == gender).sum()) for gender in (MALE, FEMALE)]
+    if not any(sides) or sides[0] == sides[1]:
+        return None
+    return f"{sides[0]:,} lines of male-typed and {sides[1]:,} of female-typed occupations: as many of each are needed"
 
 
 def _expected(members: npt.NDArray[np.bool_], groups: Sequence[str]) -> npt.NDArray[np.object_]:
@@ -146,6 +161,7 @@ def compare_stereotypes(
     members = np.asarray(membership, dtype=np.bool_).reshape(len(pairs), len(groups))
     expected = _expected(members, groups)
     counted = expected != ""
+    reason = _uneven(expected[counted])
     sides = [_sides(np.asarray(one, dtype=object), expected) for one in genders]
     values = [
         {"pro_stereotype_ratio": pro, "anti_stereotype_ratio": anti, "stereotype_difference": pro.astype(int) - anti}
@@ -156,6 +172,8 @@ def compare_stereotypes(
         a, b = (one[metric].astype(np.int64)[counted] for one in values)
         difference, p_value = cluster_mean(a - b, pairs[counted], EMPTY, confidence)
         of_each = [cluster_mean(one, pairs[counted], EMPTY, confidence)[0] for one in (a, b)]
+        if reason:
+            difference, of_each = (Estimate(None, len(a), reason), [Estimate(None, len(a), reason)] * 2)
         found.append(_difference(metric, of_each[0], of_each[1], difference, p_value))
     return tuple(found)
 

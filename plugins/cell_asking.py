@@ -183,7 +183,13 @@ class CellAsking(ConfigurableTask):
 
     def _debiased(self, doc: Document, results: Iterable[tuple[float, bool]]) -> list[tuple[float, bool]]:
         scores = np.array([float(score) for score, _ in results]).reshape(len(doc["cells"]), -1)
-        return [(float(score), False) for score in debiased_log_probabilities(scores)]
+        debiased = debiased_log_probabilities(scores)
+        if np.isnan(debiased).any():
+            raise GroupgapError(
+                f"{self.config.task}: document {document_id(doc)[:40]!r}: in some cell each of its choices has "
+                "log-probability -inf: no answer is left; is the model broken?"
+            )
+        return [(float(score), False) for score in debiased]
 
     def _over_documents(
         self, functions: Mapping[str, Callable[[list[Any]], Any]]

@@ -208,9 +208,12 @@ def test_what_is_not_measurable_is_not_compared_on_the_board(rewritten: Callable
     assert all(not row.bands for row in board.rows)
 
 
-def test_a_row_of_units_says_what_its_intervals_do_not_know(rewritten: Callable[..., Path]) -> None:
+def test_a_row_of_units_has_intervals_over_units_and_none_that_lie(rewritten: Callable[..., Path]) -> None:
     row = row_of(board_of(rewritten("good", writes(0.5, 1))), "good")
-    assert any(note.startswith("lines with one doc.pair go together") for note in row.notes)
+    assert any(note.startswith("lines with one doc.pair are one unit") for note in row.notes)
+    assert "clusters" in str(row.judgement.accuracy.interval)
+    assert row.judgement.dpd.value is not None
+    assert (row.judgement.dpd.low, row.judgement.dpd.chance) == (None, None)
 
 
 def test_odd_texts_are_counted_as_what_they_are(rewritten: Callable[..., Path]) -> None:

@@ -184,3 +184,17 @@ def test_every_kind_of_text_is_counted_and_none_is_lost() -> None:
     aware = judge_generations(rows, members[:, ::-1], GROUPS, PronounJudge("antecedent"))
     assert aware.kinds["female"] == 5
     assert aware.disagreement.value == found.disagreement.value
+
+
+def test_more_lines_of_one_side_leave_no_stereotype_ratio() -> None:
+    """Who says "he" to everybody would seem to follow the stereotype where most occupations are typed male."""
+    said = ["male"] * 100
+    members = [[True, False]] * 70 + [[False, True]] * 30
+    units = [str(line) for line in range(100)]
+    found = stereotype_report(said, members, ["male", "female"], units)
+    reason = "70 lines of male-typed and 30 of female-typed occupations: as many of each are needed"
+    assert [one.reason for one in (found.pro, found.anti, found.difference)] == [reason] * 3
+    assert found.p_value is None
+    assert found.ratios["male_predispose_male_ratio"].value == 1.0
+    for one in compare_stereotypes((said, ["female"] * 100), members, ["male", "female"], units):
+        assert (one.value, one.p_value, one.reason) == (None, None, reason)
