@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import GroupgapError
+from .whole_weights import load_whole
 
 
 def merge_adapter(base: Path, adapter: Path, target: Path) -> Path:
@@ -28,7 +29,7 @@ def merge_adapter(base: Path, adapter: Path, target: Path) -> Path:
     building = target.with_name(f".{target.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(base), dtype="auto", use_safetensors=True)
+        model = load_whole(AutoModelForCausalLM, base, dtype="auto")
         merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
         merged.save_pretrained(building, safe_serialization=True)
         AutoTokenizer.from_pretrained(str(base)).save_pretrained(building)

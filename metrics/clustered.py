@@ -39,8 +39,7 @@ def over_clusters(
     Returns:
         The same values. Accuracy and the groups' rates have Wilson's interval at the effective number of rows
         (:func:`groupgap.metrics.clusters.cluster_share`). Gaps, the worst group and F1 have neither interval nor
-        chance level: a simulation of 60 clusters of 12 rows without any effect of groups called 28% of gaps larger
-        than chance where rows were permuted.
+        chance level: those that take each row for a unit would be too narrow, and call gaps real that are not.
     """
     names = np.asarray(clusters)
     if len(np.unique(names)) == len(names):

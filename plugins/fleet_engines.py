@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..adapters.merge import merge_adapter
 from ..adapters.resolve import resolve
+from ..adapters.whole_weights import load_whole
 from ..errors import GroupgapError
 from .fleet_plan import OWN, Job, Member
 from .run_folder import folder_name
@@ -107,16 +108,12 @@ class EngineAVariant:
         return make(member)
 
     def _transformers(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
-        from lm_eval.models.huggingface import HFLM
-
         options = {"batch_size": 16, "device": "cpu" if _on_cpu() else "cuda", "dtype": "float32", **self._job.options}
         folder, base = str(member.folder), str(self._job.base)
         if member.served == "merged":
             folder = str(merge_adapter(Path(base), Path(folder), self._scratch / folder_name(member.name)))
-        if member.served == "adapter":
-            model = _with_adapter(base, folder, options)
-        else:
-            model = HFLM(pretrained=folder, **options)
+        adapter = member.served == "adapter"
+        model = _loaded(base if adapter else folder, options, folder if adapter else None)
         return model, prove(model, base if member.variant["base"] and member.served != "base" else None, member.name)
 
     def _classifier(self, member: Member) -> tuple[Any, Mapping[str, Any]]:
@@ -145,18 +142,20 @@ class EngineAVariant:
         return model, {"passed": True, **numbers}
 
 
-def _with_adapter(base: str, adapter: str, options: Mapping[str, Any]) -> Any:
-    """Lay an adapter on its base as peft does; lm-eval's own ``peft=`` would resize the base to its tokenizer."""
-    import torch
+def _loaded(folder: str, options: Mapping[str, Any], adapter: str | None = None) -> Any:
+    """A model with every weight from its files, and an adapter laid on it as peft does; lm-eval's own loading would
+    draw missing weights at random, and its ``peft=`` would resize the base to its tokenizer.
+    """
     from lm_eval.models.huggingface import HFLM
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     own = {key: value for key, value in options.items() if key not in ("dtype", "device")}
-    dtype = options["dtype"] if options["dtype"] == "auto" else getattr(torch, options["dtype"])
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True).to(options["device"])
-    tuned = PeftModel.from_pretrained(model, adapter, torch_device=str(options["device"])).eval()
-    return HFLM(pretrained=tuned, tokenizer=base, **own)
+    device = str(options["device"])
+    model = load_whole(AutoModelForCausalLM, Path(folder), dtype=options["dtype"]).to(device).eval()
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, adapter, torch_device=device).eval()
+    return HFLM(pretrained=model, tokenizer=folder, **own)
 
 
 def _on_cpu() -> bool:

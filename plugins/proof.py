@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..adapters.whole_weights import load_whole
 from ..errors import GroupgapError
 from .choice_trie import Ask
 
@@ -276,12 +277,9 @@ class Reference:
         return self._model
 
     def _load(self, folder: Path) -> Any:
-        import torch
         from transformers import AutoModelForCausalLM
 
-        dtype = getattr(torch, self._dtype)
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, use_safetensors=True)
-        return model.to(self._device).eval()
+        return load_whole(AutoModelForCausalLM, folder, dtype=self._dtype).to(self._device).eval()
 
 
 def answer_probes(model: Any, asks: Sequence[Ask], device: str) -> list[list[float]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import GroupgapError
 from ..base_model import HEADS
-from .base_weights import load_whole
+from ..whole_weights import load_whole
 from .forms import Documents, Part, Prepared, TaskData, refuse_options
 from .recipe import Recipe
 from .text_rows import Text, read_text

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GroupgapError
-from .base_weights import load_whole
+from ..whole_weights import load_whole
 from .forms import Documents, Part, Prepared, TaskData, refuse_options
 from .recipe import Recipe
 from .text_rows import IGNORED, Text, cut_middle, need_language_model, read_text
