@@ -115,6 +115,9 @@ class GenderGuessTask(FairTask):
         self.template = TEMPLATES[metadata["fair"]["template"]]
         self.probe = ProbeOptions.from_metadata(metadata)
         self.window = find_window(metadata, self.probe.prompt_tokens)
+        if self.probe.scoring == "paper" and self.window is not None:
+            # the whole string is the answer: before it stands the start token, which not every tokenizer counts
+            self.window = replace(self.window, tokens=self.window.tokens - 1)
         if self.probe.scoring == "paper" and self.window is None:
             raise GroupgapError(
                 f"{self.config.task}: scoring=paper counts tokens, so it needs the model's tokenizer: lm_eval's "

@@ -324,3 +324,27 @@ def test_the_board_judges_labelled_probes_and_says_why_it_cannot_judge_others(li
     (answers,) = _read(tmp_path / "labelled", dict(result))
     assert (answers.n, answers.groups, answers.positive_class) == (400, ("male", "female"), "Yes")
     assert float((answers.predictions == answers.labels).mean()) == 0.5
+
+
+def test_the_engine_scores_choices_and_whole_strings_as_transformers_does(
+    engine: Any, planted: Any, lines: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    (lines / "reviews.txt").write_text("good soup\n" + "long " * 300 + "\n")
+    tokenizer = AutoTokenizer.from_pretrained(planted.base)
+    model = AutoModelForCausalLM.from_pretrained(planted.base, dtype=torch.float32).eval()
+    for scoring in ("choice", "paper"):
+        metadata = {"part": "all", "pretrained": str(planted.base), "scoring": scoring, "max_model_len": 256}
+        result = _evaluate(engine, ["gender_guess_mc3_special"], metadata)
+        for sample in result["samples"]["gender_guess_mc3_special"]:
+            for (context, choice), (score, _) in zip(sample["arguments"], sample["filtered_resps"], strict=True):
+                assert (context + choice).startswith('Examine this review: "')  # cut, but never the question
+                before = tokenizer(context)["input_ids"] if context else [tokenizer.bos_token_id]
+                ids = tokenizer(context + choice)["input_ids"] if context else before + tokenizer(choice)["input_ids"]
+                assert len(ids) <= 256
+                with torch.no_grad():
+                    scores = torch.log_softmax(model(torch.tensor([ids])).logits[0, :-1].float(), dim=-1)
+                by_hand = sum(float(scores[place - 1, ids[place]]) for place in range(len(before), len(ids)))
+                assert float(score) == pytest.approx(by_hand, abs=1e-2)
