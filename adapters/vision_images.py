@@ -121,9 +121,9 @@ def _refuse(image: Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"{width} x {height} pixels, more than {MAX_PIXELS:,} (a decompression bomb?)")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a camera's JPEG with a preview behind it
-        raise UnreadableImageError(f"animated, or of several pages ({frames})")
+    # looks at the second frame alone; counting all of a long animation would take minutes
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a camera's JPEG with a preview behind it
+        raise UnreadableImageError("animated, or of several pages")
     if image.mode in DEEP_MODES:
         raise UnreadableImageError(f"more than 8 bits a channel (mode {image.mode}), which would be cut off")
 
