@@ -131,9 +131,12 @@ def ask(model: Any, question: Question, source: str, save_into: Path) -> None:
 
 
 def _window_of(model: Any) -> dict[str, Any]:
-    """What lm-eval's command would tell a task of the model: where its tokenizer is, and how many tokens it takes."""
+    """What lm-eval's command would tell a task of the model: where its tokenizer is, and how many tokens it takes.
+
+    Of a tokenizer that is loaded: some backends fetch one from the hub when they are asked for it.
+    """
     told = {
-        "tokenizer": getattr(getattr(model, "tokenizer", None), "name_or_path", None),
+        "tokenizer": getattr(vars(model).get("tokenizer"), "name_or_path", None),
         "max_length": getattr(model, "max_length", None),
     }
     return {key: value for key, value in told.items() if isinstance(value, str | int) and value}

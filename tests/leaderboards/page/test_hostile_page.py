@@ -163,7 +163,7 @@ def test_nothing_runs_and_nothing_breaks_in_the_browser(page_text: str, browser:
             number,
         )
         assert page.locator("#comparison tbody tr").count() == 9
-        assert page.locator("dialog").is_visible()
+        page.locator("dialog").wait_for(state="visible")
         assert page.evaluate("document.getElementById('variant').scrollWidth") <= width
         page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
