@@ -64,7 +64,7 @@ def facts() -> list[str]:
         f"{len(made['trainings'])} trainings",
         f"{seconds / 60:.0f} minutes",
         f"{asking / 60:.0f} minutes",
-        f"{made['clock_seconds'] / 60:.0f} minutes",
+        *(f"{seconds / 60:.0f} minutes for {name}" for name, seconds in made["clock_seconds"].items()),
         made["machine"],
         *(f"{counted['documents']:,} documents" for counted in made["asked"].values()),
     ]

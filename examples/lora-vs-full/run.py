@@ -85,17 +85,18 @@ def keep(out: Path, model: Path, keep_in: Path) -> None:
             one["tests"] = [test for test in one["tests"] if test["group"] is None]
         write(f"compare-{name}.json", compared)
     machine = f"{os.cpu_count()} cores, {platform.machine()}, no GPU"
-    made = {"machine": machine, "clock_seconds": clock(out), "asked": asked(out), "trainings": trainings(out)}
+    clocks = {name: clock(out / name) for name in SETS}
+    made = {"machine": machine, "clock_seconds": clocks, "asked": asked(out), "trainings": trainings(out)}
     write("made.json", made)
 
 
-def clock(out: Path) -> float:
-    """Seconds by the clock from the start of the first training to the end of the last answer, pauses included."""
+def clock(folder: Path) -> float:
+    """Seconds by the clock from the start of a set's first training to the end of its last answer, pauses included."""
     began = min(
         path.stat().st_mtime - json.loads(path.read_text(encoding="utf-8"))["seconds"]
-        for path in out.glob("*/trained/*/training.json")
+        for path in folder.glob("trained/*/training.json")
     )
-    return round(max(path.stat().st_mtime for path in out.glob("*/runs/*/finished.json")) - began)
+    return round(max(path.stat().st_mtime for path in folder.glob("runs/*/finished.json")) - began)
 
 
 def write_roster(folder: Path) -> None:
