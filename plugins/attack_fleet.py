@@ -76,7 +76,8 @@ def make_scores(request: Request, say: Say) -> Path:
     roster = load_roster(request.roster)
     targets = _targets(roster)
     first = targets[0].training
-    documents, held_out = _documents(first)
+    task = _task(first)
+    documents, held_out = _documents(task, first)
     design = draw_audit(first.row_ids, held_out, request.design, request.shadows, request.most, request.seed)
     counts = {one.variant.name: check_members(design, one.training.row_ids, one.variant.name) for one in targets}
     say(f"audit: {len(design.members):,} training rows against {len(design.others):,} others")
@@ -86,11 +87,11 @@ def make_scores(request: Request, say: Say) -> Path:
     looks = _looks(request, first)
     asked = {name + mark: _looking(variants[name], mark) for mark in looks for name in variants}
     folder = _ask(request, roster.path, first, design, asked, say)
-    answers = {
-        name: np.stack([_statistics(folder / folder_name(name + mark), design) for mark in looks], axis=1)
-        for name in variants
-    }
-    groups = _groups(first, documents, design)
+    answers = {}
+    for name in variants:
+        folders = [folder / folder_name(name + mark) for mark in looks]
+        answers[name] = np.stack([_statistics(one, design, task.label_field) for one in folders], axis=1)
+    groups = _groups(task, documents, design)
     audits = []
     for one in targets:
         name, lender = one.variant.name, recipes[one.variant.name]
@@ -142,9 +143,24 @@ def _options(training: Training, **more: Any) -> dict[str, Any]:
     return {**training.task_options, **more}
 
 
-def _documents(training: Training) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
-    """Every row that may be audited or trained on, by id, and the ids that no target saw: the task's test part."""
+def _task(training: Training) -> Any:
+    """The targets' task: one answer a row, to be attacked by the log-probabilities of its choices.
+
+    Raises:
+        GroupgapError: a task that writes texts, or asks each row in several cells.
+    """
     task = load_task(training.task, _options(training, part="test"))
+    fair = (task.config.metadata or {}).get("fair") or {}
+    if task.OUTPUT_TYPE != "multiple_choice" or fair.get("controlled") or not hasattr(task, "label_field"):
+        raise GroupgapError(
+            f"{training.task}: only tasks of ours that ask each row once, with choices, have a confidence that can be "
+            "attacked; judge other scores by --scores"
+        )
+    return task
+
+
+def _documents(task: Any, training: Training) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """Every row that may be audited or trained on, by id, and the ids that no target saw: the task's test part."""
     held_out = [dict(document) for document in task.test_docs()]
     known: list[Mapping[str, Any]] = [*map(dict, task.training_docs()), *held_out]
     rows = {str(document["id"]): document for document in known}
@@ -247,7 +263,7 @@ def _ask(
     return request.out / RUNS
 
 
-def _statistics(folder: Path, design: AuditDesign) -> Any:
+def _statistics(folder: Path, design: AuditDesign, label: str) -> Any:
     """(n,) the logit-scaled confidence of each audited row, from the samples that lm-eval logged."""
     found: dict[str, float] = {}
     for path in sorted(folder.glob("samples_*.jsonl")):
@@ -255,7 +271,7 @@ def _statistics(folder: Path, design: AuditDesign) -> Any:
             for line in lines:
                 sample = json.loads(line)
                 replies = [float(reply[0]) for reply in sample["filtered_resps"]]
-                found[str(sample["doc"]["id"])] = float(logit_confidence(replies, int(sample["doc"]["label"])))
+                found[str(sample["doc"]["id"])] = float(logit_confidence(replies, int(sample["doc"][label])))
     missing = [row for row in design.examples if row not in found]
     if missing:
         raise GroupgapError(f"{folder}: {len(missing):,} of {len(design.examples):,} audited rows were not answered")
@@ -263,10 +279,12 @@ def _statistics(folder: Path, design: AuditDesign) -> Any:
 
 
 def _groups(
-    training: Training, documents: Mapping[str, Mapping[str, Any]], design: AuditDesign
+    task: Any, documents: Mapping[str, Mapping[str, Any]], design: AuditDesign
 ) -> dict[str, tuple[tuple[str, ...], ...]]:
-    axes = load_task(training.task, _options(training)).code.axes
-    return {axis.name: tuple(tuple(map(str, documents[row][axis.field])) for row in design.examples) for axis in axes}
+    return {
+        axis.name: tuple(tuple(map(str, documents[row][axis.field])) for row in design.examples)
+        for axis in task.code.axes
+    }
 
 
 def _audit(

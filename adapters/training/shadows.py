@@ -17,7 +17,7 @@ from .forms import Documents, TaskData, prepare
 from .recipe import Recipe, Settings, load_recipe
 from .record import Training, read_training
 from .task_data import load_task_data
-from .train import Job, finished, hash_of, train
+from .train import Job, finished, hash_of, rows_hash, train
 
 # of the paper's scripts, in order; later ones go on from the last
 SEEDS = (2044, 776, 1885, 2094, 55, 2142, 1895, 2157, 762, 1390, 1481, 472, 1712, 2008, 1719, 101)
@@ -70,7 +70,7 @@ def train_shadows(plan: ShadowPlan, rows: Sequence[Sequence[str]]) -> tuple[Trai
             prepared=prepared,
             base=base,
             base_hashes=hashes,
-            data_hash=hash_of([wanted.ids, wanted.documents, data.validation.ids, data.validation.documents]),
+            data_hash=rows_hash(part, prepared),
             validation_hash=hash_of(data.validation.ids) if data.validation.ids else None,
             out=plan.folder,
             device=plan.device,

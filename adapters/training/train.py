@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from ...errors import GroupgapError
-from .forms import Prepared
+from .forms import Prepared, TaskData
 from .journal import Journal
 from .memory import peak_memory, start_memory
 from .methods import apply_method
@@ -28,6 +28,7 @@ from .record import RECORD, Training, has_record, read_training
 from .trainer import SeededTrainer, good_checkpoints, training_arguments
 
 WORK = ".training"
+READ = 16  # rows whose tokens enter a training's fingerprint
 _LEFT = (
     "optimizer.pt",
     "scheduler.pt",
@@ -52,7 +53,7 @@ class Job:
         prepared: the form's work, shared by all methods.
         base: folder of the base.
         base_hashes: SHA-256 by file, or the hub's commit.
-        data_hash: hash of the rows' ids and documents.
+        data_hash: hash of the rows, by :func:`rows_hash`.
         validation_hash: hash of the validation rows' ids; None without any.
         out: the folder of all trainings.
         device: ``cpu``, ``cuda`` or None for what is there.
@@ -93,6 +94,15 @@ class Job:
 def hash_of(what: Any) -> str:
     """``sha256:`` and the hash of plain data."""
     return f"sha256:{hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()}"
+
+
+def rows_hash(data: TaskData, prepared: Prepared) -> str:
+    """A hash of the rows and of how a model reads them: ids, documents, and the first rows as a text form made them,
+    in which another wording of the prompt or another tokenizer shows.
+    """
+    images = prepared.engine == "timm"  # their files have hashes in the documents
+    read = [] if images else [prepared.train.rows[place] for place in range(min(READ, len(prepared.train.ids)))]
+    return hash_of([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents, read])
 
 
 def finished(job: Job) -> bool:

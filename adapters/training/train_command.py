@@ -79,7 +79,7 @@ def _jobs(recipe: Recipe, base: Resolved, args: argparse.Namespace) -> list[Job]
     """Every training of the recipe, seed by seed: an interrupted comparison has whole seeds."""
     from .forms import prepare
     from .task_data import load_task_data
-    from .train import Job, hash_of
+    from .train import Job, hash_of, rows_hash
 
     data = load_task_data(recipe)
     prepared = prepare(recipe, data, base.path)
@@ -96,7 +96,7 @@ def _jobs(recipe: Recipe, base: Resolved, args: argparse.Namespace) -> list[Job]
         prepared=prepared,
         base=base.path,
         base_hashes={"commit": base.commit} if base.commit else file_hashes(base.path),
-        data_hash=hash_of([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents]),
+        data_hash=rows_hash(data, prepared),
         validation_hash=hash_of(data.validation.ids) if data.validation.ids else None,
         out=args.output,
         device=args.device,
