@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import GroupgapError
-from ..metrics import CalibrationReport, Estimate, Judgement, calibration, judge
+from ..metrics import CalibrationReport, Estimate, Judgement, Scores, calibrate_all, judge_all
 from ..metrics.clustered import over_clusters
 from .answers import Answers
 from .collection import Collection, Entry
@@ -206,14 +207,14 @@ def build_board(
     Args:
         collection: from :func:`groupgap.leaderboards.collection.collect`.
         options: how to judge.
-        progress: called with a line for each row, and each table of comparisons, that is begun.
+        progress: called with a line for the rows, and each table of comparisons, that are begun.
         kept: rows of an earlier board whose runs are gone: they are ranked as they are, and compared with no other.
 
     Returns:
         The board.
     """
     options = options or Options()
-    rows = []
+    rows: list[Row] = []
     contenders: dict[tuple[str, str, str], Contender] = {}
     notes: list[str] = []
     tasks: dict[str, list[Entry]] = {}
@@ -222,11 +223,11 @@ def build_board(
     for task, entries in tasks.items():
         folded, said = fold(entries)
         notes += [f"task {task}: {note}" for note in (*said, *floor_notes(entries, options.min_group))]
+        judged = _judged(entries, options, progress)
         for name, seeds in zip(names_of(folded), folded, strict=True):
-            for number, answers in enumerate(seeds[0].answers):
-                if progress:
-                    progress(f"{task}, {answers.axis}: {name}")
-                row = _row(name, seeds, number, options)
+            for number in range(len(seeds[0].answers)):
+                axis = seeds[0].answers[number].axis
+                row = _row(name, seeds, number, [judged[one.run.name, axis] for one in seeds], options)
                 rows.append(row)
                 contenders[row.task, row.axis, name] = Contender(
                     name,
@@ -262,12 +263,11 @@ def _compared(
     return replace(board, rows=tuple(rows_with_bands), pairs=pairs)
 
 
-def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Row:
+def _row(name: str, seeds: Sequence[Entry], number: int, results: Sequence[SeedResult], options: Options) -> Row:
     """The row of one variant, or of all seeds of one, on the axis with this number."""
     entry, answers = seeds[0], [one.answers[number] for one in seeds]
     first = answers[0]
     min_group = floor_of(entry, options.min_group)
-    results = [_judged(one, of_seed, min_group, options) for one, of_seed in zip(seeds, answers, strict=True)]
     several = len(seeds) > 1
     judgement = pool(answers, [one.judgement for one in results], min_group) if several else results[0].judgement
     for one in results:
@@ -305,27 +305,53 @@ def _row(name: str, seeds: Sequence[Entry], number: int, options: Options) -> Ro
     )
 
 
-def _judged(entry: Entry, answers: Answers, min_group: int, options: Options) -> SeedResult:
-    judgement = judge(answers.counts(), answers.positive, min_group=min_group, draws=options.draws, seed=options.seed)
-    if answers.clusters is not None:
-        pairs = answers.labels, answers.predictions
-        judgement = over_clusters(judgement, pairs, answers.membership, answers.clusters, answers.positive)
-    details = details_of(answers, entry.run.fair(entry.task))
-    if details.translations is not None:
-        judgement = where_measurable(judgement, details)
-        return SeedResult(entry.run.variant.seed, entry.run.name, judgement, None, details)
-    calibrated = calibration(
-        answers.probabilities,
-        answers.labels,
-        answers.membership,
-        answers.groups,
-        classes=answers.classes,
-        positive=answers.positive,
-        min_group=min_group,
-        draws=min(options.draws, CALIBRATION_DRAWS),
-        seed=options.seed,
+def _judged(
+    entries: Sequence[Entry], options: Options, progress: Callable[[str], None] | None
+) -> dict[tuple[str, str], SeedResult]:
+    """The runs of a task on each axis, by name and axis; those judged alike in one go, for they share draws."""
+    alike: dict[tuple[object, ...], list[tuple[Entry, Answers]]] = {}
+    for entry in entries:
+        for one in entry.answers:
+            floor = floor_of(entry, options.min_group)
+            alike.setdefault((one.axis, one.groups, one.classes, one.positive, floor), []).append((entry, one))
+    found = {}
+    for runs in alike.values():
+        entry, one = runs[0]
+        if progress:
+            progress(f"{entry.task}, {one.axis}: {', '.join(each.run.name for each, _ in runs)}")
+        for result in _judged_alike(runs, floor_of(entry, options.min_group), options):
+            found[result.variant, one.axis] = result
+    return found
+
+
+def _judged_alike(runs: Sequence[tuple[Entry, Answers]], floor: int, options: Options) -> list[SeedResult]:
+    """Runs of one task on one axis, with the same groups, classes and smallest group."""
+    first = runs[0][1]
+    how: dict[str, Any] = {"positive": first.positive, "min_group": floor, "seed": options.seed}
+    judgements = judge_all([one.counts() for _, one in runs], draws=options.draws, **how)
+    details = [details_of(one, entry.run.fair(entry.task)) for entry, one in runs]
+    scores = [
+        None if told.translations is not None else Scores(one.probabilities, one.labels, one.membership)
+        for (_, one), told in zip(runs, details, strict=True)
+    ]
+    calibrated = iter(
+        calibrate_all(
+            [one for one in scores if one is not None],
+            first.groups,
+            classes=first.classes,
+            draws=min(options.draws, CALIBRATION_DRAWS),
+            **how,
+        )
     )
-    return SeedResult(entry.run.variant.seed, entry.run.name, judgement, calibrated, details)
+    results = []
+    for (entry, one), judgement, told, score in zip(runs, judgements, details, scores, strict=True):
+        if one.clusters is not None:
+            pairs = one.labels, one.predictions
+            judgement = over_clusters(judgement, pairs, one.membership, one.clusters, one.positive)
+        judgement = where_measurable(judgement, told)
+        report = None if score is None else next(calibrated)
+        results.append(SeedResult(entry.run.variant.seed, entry.run.name, judgement, report, told))
+    return results
 
 
 def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[SeedResult]) -> Iterable[Discrepancy]:

@@ -7,7 +7,7 @@
 """
 
 from .bootstrap import bootstrap, percentile_interval
-from .calibration import Calibration, CalibrationReport, calibration
+from .calibration import Calibration, CalibrationReport, Scores, calibrate_all, calibration
 from .calibration_error import expected_calibration_error
 from .chance import chance_gaps
 from .coding import intersect, membership_matrix
@@ -18,7 +18,7 @@ from .fairlearn_bridge import TidyAnswers, membership_patterns, metric_frame, to
 from .gaps import GAPS, plan_gaps
 from .intervals import newcombe, wilson
 from .joint import JointCounts, count_pair
-from .judge import judge
+from .judge import judge, judge_all
 from .lira import LiraOptions, lira_scores, logit_confidence
 from .membership import AttackDifference, AttackJudgement, compare_attacks, judge_attack
 from .multiplicity import benjamini_hochberg, letter_display
@@ -54,12 +54,14 @@ __all__ = [
     "Randomisation",
     "ReliabilityCurve",
     "Roc",
+    "Scores",
     "SeedDifference",
     "ThresholdOutcome",
     "TidyAnswers",
     "attack_power",
     "benjamini_hochberg",
     "bootstrap",
+    "calibrate_all",
     "calibration",
     "chance_gaps",
     "compare",
@@ -72,6 +74,7 @@ __all__ = [
     "group_rates",
     "intersect",
     "judge",
+    "judge_all",
     "judge_attack",
     "letter_display",
     "lira_scores",

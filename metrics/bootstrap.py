@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from .arguments import check_draws
 from .counts import Counts
-from .gaps import GAPS, GapPlan, Key, gap_values, plan_gaps, worst_values
+from .gaps import GapPlan, Key, gap_values, plan_gaps, worst_values
 from .rates import Tally
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "bootstrap_metrics",
     "bootstrap_tallies",
     "cell_features",
+    "metrics_in_draws",
     "percentile_interval",
     "resample",
     "tallies_of_features",
@@ -24,6 +25,7 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Blocks = Iterable[tuple[slice, FloatArray]]  # rows of some draws, and their (rows, K) drawn counts
 
 _CHUNK_BYTES = 1 << 24  # of one block of drawn cells; the draws do not depend on it
 
@@ -87,15 +89,15 @@ def tallies_of_features(features: FloatArray, groups: int, classes: tuple[int, .
     return tallies
 
 
-def bootstrap_tallies(plan: GapPlan, draws: int, rng: np.random.Generator) -> tuple[dict[Key, Tally], FloatArray]:
-    """Tallies (G, draws) of bootstrap draws, and the (draws,) overall accuracy in each."""
+def bootstrap_tallies(plan: GapPlan, draws: int, blocks: Blocks) -> tuple[dict[Key, Tally], FloatArray]:
+    """Tallies (G, draws) of draws of the plan's cells, and the (draws,) overall accuracy in each."""
     counts = plan.counts
     right = (counts.labels == counts.predictions).astype(np.float64)[:, None]
     features = np.concatenate(
         [cell_features(counts.patterns, counts.labels, counts.predictions, plan.classes), right], axis=1
     )
     summed = np.empty((features.shape[1], draws))
-    for rows, drawn in resample(counts.counts, draws, rng):
+    for rows, drawn in blocks:
         summed[:, rows] = features.T @ drawn.T
     return tallies_of_features(summed[:-1], len(counts.groups), plan.classes), summed[-1] / counts.n
 
@@ -131,12 +133,18 @@ def bootstrap(
 
 def bootstrap_metrics(plan: GapPlan, draws: int, rng: np.random.Generator) -> dict[str, FloatArray]:
     """Draws of every metric by a given plan, as :func:`bootstrap`."""
-    if plan.counts.n == 0:
-        return {}
-    tallies, accuracy = bootstrap_tallies(plan, draws, rng)
-    found = {"accuracy": accuracy, "worst_group": worst_values(plan, tallies)}
-    found |= {metric: gap_values(plan, metric, tallies) for metric in GAPS}
-    return {metric: values for metric, values in found.items() if values is not None}
+    return metrics_in_draws(plan, draws, resample(plan.counts.counts, draws, rng)) if plan.counts.n else {}
+
+
+def metrics_in_draws(plan: GapPlan, draws: int, blocks: Blocks) -> dict[str, FloatArray]:
+    """Every metric in given draws of the plan's cells, as :func:`bootstrap`."""
+    tallies, accuracy = bootstrap_tallies(plan, draws, blocks)
+    worst = worst_values(plan, tallies)
+    return {
+        "accuracy": accuracy,
+        **({} if worst is None else {"worst_group": worst}),
+        **gap_values(plan, tallies),
+    }
 
 
 def percentile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[float, float]:

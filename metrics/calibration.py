@@ -16,8 +16,9 @@ from .counts import check_names
 from .estimate import Estimate
 from .intervals import two_sided_z
 from .reliability import EQUAL_MASS, EQUAL_WIDTH, ReliabilityCurve, check_bins, sort_into_bins
+from .smoothed_bootstrap import Resampled
 
-__all__ = ["Calibration", "CalibrationReport", "calibration"]
+__all__ = ["Calibration", "CalibrationReport", "Scores", "calibrate_all", "calibration"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -86,6 +87,29 @@ class CalibrationReport:
 
 
 @dataclass(frozen=True, eq=False)
+class Scores:
+    """Class probabilities of one system, and the labels and memberships of its samples, as for :func:`calibration`."""
+
+    probabilities: npt.ArrayLike
+    labels: npt.ArrayLike
+    membership: npt.ArrayLike | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """Checked probabilities (n, C), labels (n,), names of the classes, and the (n,) members of each group."""
+
+    probabilities: FloatArray
+    labels: IntArray
+    classes: tuple[str, ...]
+    members: dict[str, BoolArray]
+
+    def size(self, group: str | None) -> int:
+        """Samples of a group, ``None`` for all."""
+        return len(self.labels) if group is None else int(self.members[group].sum())
+
+
+@dataclass(frozen=True, eq=False)
 class _Scored:
     """Checked probabilities (n, C) and labels (n,), and how to judge them."""
 
@@ -149,17 +173,71 @@ def calibration(
         >>> round(report.overall.brier.value, 4), round(report.overall.signed_gap.value, 4)
         (0.125, 0.0)
     """
-    matrix = _check_probabilities(probabilities)
-    coded, names = _check_labels(labels, matrix, classes)
-    scored = _Scored(matrix, coded, check_positive(positive, names), check_bins(bins), Drawing(draws, seed, confidence))
-    floor = check_min_group(min_group)
-    found: dict[str, Calibration] = {}
-    if membership is not None:
-        code, patterns, group_names = group_codes(membership, groups, len(coded))
-        for column, name in enumerate(check_names("groups", group_names)):
-            found[name] = _judge_group(scored.of(patterns[code, column]), floor)
-    single = None if scored.positive is None else names[scored.positive]
-    return CalibrationReport(_judge(scored), found, scored.bins, floor, draws, seed, single)
+    (found,) = calibrate_all(
+        [Scores(probabilities, labels, membership)],
+        groups,
+        classes=classes,
+        positive=positive,
+        bins=bins,
+        min_group=min_group,
+        draws=draws,
+        seed=seed,
+        confidence=confidence,
+    )
+    return found
+
+
+def calibrate_all(
+    systems: Sequence[Scores],
+    groups: Sequence[str] | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    positive: int | None = None,
+    bins: int = 15,
+    min_group: int = 30,
+    draws: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> tuple[CalibrationReport, ...]:
+    """Judge the probabilities of several systems, each as :func:`calibration` does, with the same result.
+
+    Random numbers depend on nothing but the number of samples, so that sets of equally many share them: all samples,
+    and each group, of systems that answered the same.
+    """
+    drawing, floor = Drawing(draws, seed, confidence), check_min_group(min_group)
+    checked = [_checked(one, groups, classes) for one in systems]
+    scored = [
+        _Scored(one.probabilities, one.labels, check_positive(positive, one.classes), check_bins(bins), drawing)
+        for one in checked
+    ]
+    sets = [(place, name) for place, one in enumerate(checked) for name in (None, *one.members)]
+    found: list[dict[str | None, Calibration]] = [{} for _ in systems]
+    for place, name in sorted(sets, key=lambda one: checked[one[0]].size(one[1])):
+        whole, members = scored[place], checked[place].members
+        found[place][name] = _judge(whole) if name is None else _judge_group(whole.of(members[name]), floor)
+    return tuple(
+        CalibrationReport(
+            overall=of_sets[None],
+            groups={name: of_sets[name] for name in one.members},
+            bins=bins,
+            min_group=floor,
+            draws=draws,
+            seed=seed,
+            positive=None if judged.positive is None else one.classes[judged.positive],
+        )
+        for of_sets, one, judged in zip(found, checked, scored, strict=True)
+    )
+
+
+def _checked(scores: Scores, groups: Sequence[str] | None, classes: Sequence[str] | None) -> _Checked:
+    """The arrays of one system, or why they cannot be judged."""
+    matrix = _check_probabilities(scores.probabilities)
+    coded, names = _check_labels(scores.labels, matrix, classes)
+    if scores.membership is None:
+        return _Checked(matrix, coded, names, {})
+    code, patterns, group_names = group_codes(scores.membership, groups, len(coded))
+    members = {name: patterns[code, column] for column, name in enumerate(check_names("groups", group_names))}
+    return _Checked(matrix, coded, names, members)
 
 
 def _check_probabilities(probabilities: npt.ArrayLike) -> FloatArray:
@@ -262,29 +340,21 @@ def _means(scored: _Scored) -> dict[str, Estimate]:
     probabilities, labels = scored.probabilities[order], scored.labels[order]
     tables = _tables(probabilities)
     seen = {name: table[np.arange(n), labels] for name, table in tables.items()}
-    cells = _resampled(probabilities, labels, scored.drawing) if n * draws <= _RESAMPLED else None
     tables["nll"] = np.minimum(tables["nll"], -np.log(_FLOOR)) if np.isfinite(seen["nll"]).all() else tables["nll"]
+    means: dict[str, FloatArray] = {}
+    if n * draws <= _RESAMPLED:
+        drawn = scored.drawing.shared(_MEANS, n, Resampled.draw)
+        new_labels = drawn.new_labels(probabilities)
+        finite = [name for name in _SCORES if np.isfinite(seen[name]).all()]
+        means = {name: drawn.means(tables[name], seen[name], new_labels) for name in finite}
     found = {}
     for name in _SCORES:
         impossible = int(np.isinf(seen[name]).sum())
         if impossible:
             found[name] = Estimate(None, n, f"infinite: {impossible} labels have probability 0")
             continue
-        drawn = None if cells is None else tables[name].ravel()[cells].mean(axis=1)
-        found[name] = _mean(seen[name], drawn, scored.drawing.confidence)
+        found[name] = _mean(seen[name], means.get(name), scored.drawing.confidence)
     return found
-
-
-def _resampled(probabilities: FloatArray, labels: IntArray, drawing: Drawing) -> IntArray:
-    """(draws, n) positions in a flattened (n, C) table: samples with replacement, some of their labels drawn anew."""
-    n, size = probabilities.shape
-    random = drawing.stream(_MEANS)
-    rows = random.integers(0, n, (drawing.draws, n))
-    drawn = labels[rows]
-    anew = np.nonzero(random.random(rows.shape, dtype=np.float32) < 2 / (n + 2))
-    mixed = np.cumsum((probabilities + 1 / size) / 2, axis=1)[rows[anew]]
-    drawn[anew] = np.minimum((random.random(len(mixed))[:, None] >= mixed).sum(axis=1), size - 1)
-    return np.asarray(rows * size + drawn, dtype=np.int64)
 
 
 def _mean(values: FloatArray, drawn: FloatArray | None, confidence: float) -> Estimate:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ INVERSION = "test inversion"
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+T = TypeVar("T")
 
 _EXACT_DRAWS = 8_000_000  # samples times draws up to which each label is drawn by itself
 _SLICES = 16  # slices of a bin beyond that
@@ -29,11 +31,15 @@ _CHANCE, _INTERVAL = 1, 2  # streams of random numbers, so that the draws of one
 
 @dataclass(frozen=True)
 class Drawing:
-    """How to draw: number of draws, seed, and the level of intervals."""
+    """How to draw: number of draws, seed, and the level of intervals.
+
+    It keeps the last random numbers that depend on nothing but the number of samples, for the next set of as many.
+    """
 
     draws: int
     seed: int
     confidence: float
+    _kept: dict[int, tuple[int, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse arguments out of range."""
@@ -42,6 +48,13 @@ class Drawing:
     def stream(self, purpose: int) -> np.random.Generator:
         """The random numbers for one purpose: the same for each group, whatever other groups there are."""
         return np.random.default_rng([self.seed, purpose])
+
+    def shared(self, purpose: int, n: int, make: Callable[[np.random.Generator, int, int], T]) -> T:
+        """What ``make`` draws for sets of ``n`` samples, from the stream for this purpose."""
+        if purpose not in self._kept or self._kept[purpose][0] != n:
+            self._kept[purpose] = n, make(self.stream(purpose), self.draws, n)
+        made: T = self._kept[purpose][1]
+        return made
 
 
 def expected_calibration_error(
@@ -118,22 +131,37 @@ def _signed_gap_limit(binned: Binned, confidence: float) -> float:
 
 def chance_error(confidences: FloatArray, binned: Binned, drawing: Drawing) -> Chance:
     """The expected calibration error of a calibrated model with these confidences: labels are drawn from them."""
-    order = np.lexsort((confidences, binned.bin_of))
-    values = confidences[order]
-    if len(values) * drawing.draws <= _EXACT_DRAWS:
-        totals = np.ones(len(values), dtype=np.int64)
-        bin_of = binned.bin_of[order]
-        uniforms = drawing.stream(_CHANCE).random((drawing.draws, len(values)), dtype=np.float32)
-        hits = (uniforms < values).astype(np.int32)
-    else:
-        values, totals, bin_of = _slices(values, binned)
-        hits = drawing.stream(_CHANCE).binomial(totals, values, size=(drawing.draws, len(values)))
-    filled, starts = np.unique(bin_of, return_index=True)
-    drawn = np.add.reduceat(hits, starts, axis=1)
-    errors = np.abs(binned.confidences[filled] - drawn).sum(axis=1) / binned.n
+    bin_of, hits = _drawn_hits(confidences, binned, drawing)
+    filled = np.unique(bin_of)
+    drawn = (bin_of == filled[:, None]).astype(hits.dtype) @ hits
+    errors = np.abs(binned.confidences[filled][:, None] - drawn).sum(axis=0) / binned.n
     as_high = int((errors >= binned.error - 1e-12).sum())
     median, p95 = np.quantile(errors, (0.5, 0.95))
     return Chance(float(median), float(p95), (1 + as_high) / (drawing.draws + 1), drawing.draws)
+
+
+def _drawn_hits(
+    confidences: FloatArray, binned: Binned, drawing: Drawing
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]:
+    """Bins (S,) of samples, or of slices of them, and (S, draws) how many of their labels are drawn to be hits."""
+    order = np.lexsort((confidences, binned.bin_of))
+    values = confidences[order]
+    if len(values) * drawing.draws <= _EXACT_DRAWS:
+        drawn = _uniforms_above(values)[:, None] > drawing.shared(_CHANCE, len(values), _uniforms)
+        return binned.bin_of[order], drawn.astype(np.float32)  # which counts so few samples exactly
+    values, totals, bin_of = _slices(values, binned)
+    return bin_of, drawing.stream(_CHANCE).binomial(totals, values, (drawing.draws, len(values))).T.astype(np.float64)
+
+
+def _uniforms(random: np.random.Generator, draws: int, n: int) -> npt.NDArray[np.float32]:
+    """(n, draws)."""
+    return np.ascontiguousarray(random.random((draws, n), dtype=np.float32).T)
+
+
+def _uniforms_above(values: FloatArray) -> npt.NDArray[np.float32]:
+    """The smallest single-precision numbers that are not under the values: a uniform is under both or under neither."""
+    rounded = values.astype(np.float32)
+    return np.where(rounded < values, np.nextafter(rounded, np.float32(2)), rounded)
 
 
 def _slices(values: FloatArray, binned: Binned) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -150,6 +178,11 @@ def _slices(values: FloatArray, binned: Binned) -> tuple[FloatArray, npt.NDArray
     return np.minimum(means, 1.0), totals.astype(np.int64), np.asarray(bins, dtype=np.int64)
 
 
+def _normals(random: np.random.Generator, draws: int, bins: int) -> FloatArray:
+    """(bins, draws)."""
+    return np.ascontiguousarray(random.standard_normal((draws, bins)).T)
+
+
 @dataclass(frozen=True, eq=False)
 class GapModel:
     """The measured gaps of the filled bins as a jointly normal vector whose mean can be moved.
@@ -159,7 +192,7 @@ class GapModel:
         gaps: (B,) confidence minus accuracy of each bin, times its share.
         shares: (B,) each bin's share of the samples.
         variances: (B,) variance of one outcome in each bin.
-        noise: (draws, B) standard normal.
+        noise: (B, draws) standard normal.
         observed: the measured error.
     """
 
@@ -177,7 +210,7 @@ class GapModel:
         counts, hits = binned.counts[filled], binned.hits[filled]
         means = np.clip(binned.confidences[filled] / counts, 0.001, 0.999)
         rates = (hits + 2 * means) / (counts + 2)
-        noise = drawing.stream(_INTERVAL).standard_normal((drawing.draws, len(counts)))
+        noise = drawing.shared(_INTERVAL, len(counts), _normals)
         return cls(binned.n, binned.gaps[filled], counts / binned.n, rates * (1 - rates), noise, binned.error)
 
     @property
@@ -201,8 +234,10 @@ class GapModel:
         direction = means / np.sqrt(moments)
         length = float(direction @ direction)
         factor = (1 - np.sqrt(max(1 - length, 0.0))) / length if length > 1e-12 else 0.5
-        noise = self.noise - factor * np.outer(self.noise @ direction, direction)
-        return np.asarray(np.abs(means + np.sqrt(moments / self.n) * noise).sum(axis=1), dtype=np.float64)
+        root = np.sqrt(moments / self.n)[:, None] * (np.eye(len(means)) - factor * np.outer(direction, direction))
+        drawn = root @ self.noise
+        drawn += means[:, None]
+        return np.asarray(np.abs(drawn, out=drawn).sum(axis=0), dtype=np.float64)
 
     def limits(self, tail: float) -> tuple[float, float]:
         """The smallest and the largest true error under which the observed one is not in a tail."""

@@ -5,8 +5,9 @@ A permutation exchanges the memberships of samples that belong to a group enteri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,9 @@ from .arguments import check_draws
 from .estimate import Chance
 from .gaps import GAPS, GapPlan, Key, gap_values
 from .rates import Tally
+from .shared_draws import deal_groups
 
-__all__ = ["chance_gaps", "chance_of", "permuted_gaps", "permuted_tables"]
+__all__ = ["chance_gaps", "chance_of", "chances_of", "permuted_gaps", "permuted_tables", "shared_permuted_gaps"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -68,6 +70,7 @@ class _Shuffle:
     """Samples whose memberships are exchanged for one another: a permutation of them in every draw.
 
     Attributes:
+        label: of the samples; ``None``: any.
         patterns: (P, G) bool, distinct memberships in the groups that enter.
         rows: (P,) samples with each pattern.
         outcomes: (C,) distinct predicted classes; for accuracy 1 for a right answer and 0 for a wrong one.
@@ -75,11 +78,17 @@ class _Shuffle:
         keys: the rates that are read from these draws.
     """
 
+    label: int | None
     patterns: BoolArray
     rows: IntArray
     outcomes: IntArray
     columns: IntArray
     keys: tuple[Key, ...]
+
+    @property
+    def samples(self) -> tuple[int | None, bytes, bytes]:
+        """Whose memberships are exchanged: the same for shuffles that one permutation serves."""
+        return self.label, self.patterns.tobytes(), self.rows.tobytes()
 
 
 def _labels_of(key: Key, classes: int) -> tuple[int | None, ...]:
@@ -121,14 +130,15 @@ def _shuffle(plan: GapPlan, label: int | None, keys: tuple[Key, ...]) -> _Shuffl
         np.bincount(place.ravel(), amounts, size).astype(np.int64)
         for place, size in ((row, len(first)), (column, len(outcomes)))
     )
-    return _Shuffle(patterns[first], rows, outcomes.astype(np.int64), columns, keys)
+    return _Shuffle(label, patterns[first], rows, outcomes.astype(np.int64), columns, keys)
 
 
-def _tallies(plan: GapPlan, shuffles: Sequence[_Shuffle], draws: int, rng: np.random.Generator) -> dict[Key, Tally]:
+def _tallies(
+    plan: GapPlan, shuffled: Iterable[tuple[_Shuffle, npt.NDArray[np.integer | np.floating]]]
+) -> dict[Key, Tally]:
     """Tallies of the rates under permuted memberships: successes (G, draws), totals (G, 1) as measured."""
     successes: dict[Key, FloatArray] = {}
-    for shuffle in shuffles:
-        tables = permuted_tables(shuffle.patterns, shuffle.rows, shuffle.columns, draws, rng)
+    for shuffle, tables in shuffled:
         for key in shuffle.keys:
             counted = 1 if key[1] is None else key[1]
             found = tables[:, shuffle.outcomes == counted].sum(axis=1)
@@ -166,11 +176,27 @@ def permuted_gaps(
     shuffles = _shuffles(plan, wanted)
     values: dict[str, list[FloatArray]] = {metric: [] for metric in wanted}
     for (start, stop), child in zip(_blocks(draws), rng.spawn(-(-draws // _BLOCK)), strict=True):
-        tallies = _tallies(plan, shuffles, stop - start, child)
-        for metric in wanted:
-            drawn = gap_values(plan, metric, tallies)
-            values[metric] += [] if drawn is None else [drawn]
+        tables = ((one, permuted_tables(one.patterns, one.rows, one.columns, stop - start, child)) for one in shuffles)
+        for metric, drawn in gap_values(plan, _tallies(plan, tables), wanted).items():
+            values[metric].append(drawn)
     return {metric: np.concatenate(parts) for metric, parts in values.items()}
+
+
+def shared_permuted_gaps(
+    plans: Sequence[GapPlan], draws: int, rng: np.random.Generator
+) -> Iterator[dict[str, FloatArray]]:
+    """:func:`permuted_gaps` of several systems that answered the same samples: the same permutations serve all."""
+    shuffles = [_shuffles(plan, tuple(GAPS)) for plan in plans]
+    alike: dict[tuple[int | None, bytes, bytes], list[_Shuffle]] = {}
+    for one in chain.from_iterable(shuffles):
+        alike.setdefault(one.samples, []).append(one)
+    dealt = {
+        samples: deal_groups(same[0].patterns, same[0].rows, [one.columns for one in same], draws, rng)
+        for samples, same in alike.items()
+    }
+    for plan, own in zip(plans, shuffles, strict=True):
+        tables = ((one, dealt[one.samples].of(one.columns)) for one in own)
+        yield gap_values(plan, _tallies(plan, tables))
 
 
 def _blocks(draws: int) -> Iterator[tuple[int, int]]:
@@ -200,7 +226,11 @@ def chance_gaps(plan: GapPlan, draws: int, rng: np.random.Generator) -> dict[str
         0.001
     """
     check_draws(draws)
-    permuted = permuted_gaps(plan, draws, rng)
+    return chances_of(plan, permuted_gaps(plan, draws, rng))
+
+
+def chances_of(plan: GapPlan, permuted: Mapping[str, FloatArray]) -> dict[str, Chance]:
+    """The chance level of every gap from its permuted values."""
     found = {}
     for metric, values in permuted.items():
         measured = plan.gap(metric).value

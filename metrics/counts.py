@@ -65,6 +65,13 @@ class Counts:
         """Samples in all cells."""
         return int(self.counts.sum())
 
+    @property
+    def samples(self) -> tuple[bytes, bytes]:
+        """Which samples were answered, however they were: each kind of (groups, label), and how many there are."""
+        kinds = np.concatenate([self.patterns, self.labels[:, None]], axis=1)
+        starts = np.flatnonzero(np.any(np.diff(kinds, axis=0, prepend=-1) != 0, axis=1))
+        return kinds[starts].tobytes(), np.add.reduceat(self.counts, starts).tobytes()
+
     def __add__(self, other: Counts) -> Counts:
         """Counts of both parts together; groups and classes must be the same, in the same order."""
         if not isinstance(other, Counts):

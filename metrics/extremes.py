@@ -18,7 +18,7 @@ with the least favourable direction on the subtracted side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 Side = tuple[FloatArray, FloatArray, FloatArray]
 
 MINIMAL_DETECTABLE = 2.80  # standard errors seen with 80% power by a two-sided z test at 5%: 1.96 + 0.84
@@ -48,21 +50,63 @@ BEHIND = 2.0  # standard errors that a group may lie further behind than measure
 _PAIRS = 64  # compared at a time, for the memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Floors:
+    """What a maximum is at least, for each pair that may be the truly largest: sums of what its two ends give.
+
+    Attributes:
+        parts: (parts, draws) what one group gives as the highest, or as the lowest.
+        sums: (pairs, terms) the parts that make up each pair's floor.
+    """
+
+    parts: FloatArray
+    sums: IntArray
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.sums)
+
+    def of(self, pairs: slice) -> FloatArray:
+        """(pairs, draws) the floors of some pairs."""
+        first, *others = self.sums[pairs].T
+        found: FloatArray = self.parts[first]
+        for other in others:
+            found += self.parts[other]
+        return found
+
+    @classmethod
+    def joined(cls, many: Sequence[Floors]) -> Floors:
+        """The pairs of all of them, of equally many terms."""
+        starts = np.cumsum([0, *(len(one.parts) for one in many)])
+        sums = [one.sums + start for one, start in zip(many, starts[:-1], strict=True)]
+        return cls(np.concatenate([one.parts for one in many]), np.concatenate(sums))
+
+
+@dataclass(frozen=True, eq=False)
 class Maximum:
     """A maximum over differences of rates, in bootstrap draws recentred at the data.
 
     Attributes:
         value: the measured maximum.
         upper: (draws,) the maximum over the pairs that may be largest.
-        floors: (pairs, draws) what the maximum is at least, if this pair is the truly largest.
+        floors: what the maximum is at least, for each pair that may be the truly largest.
         draws: (draws,) the plain bootstrap of the maximum, for its standard error.
     """
 
     value: float
     upper: FloatArray
-    floors: FloatArray
+    floors: Floors
     draws: FloatArray
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its arrays."""
+        return self.upper.nbytes + self.draws.nbytes + self.floors.parts.nbytes
+
+    def where(self, chosen: BoolArray) -> Maximum:
+        """In some of the draws."""
+        floors = Floors(self.floors.parts[:, chosen], self.floors.sums)
+        return Maximum(self.value, self.upper[chosen], floors, self.draws[chosen])
 
 
 @dataclass(frozen=True)
@@ -161,7 +205,7 @@ def maximum_of_gap(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> 
         alone = [_floors(sides[key], pairs[key]) for key in bundle]
         floors.append(alone[0] if len(alone) == 1 else _mixed(alone))
     drawn = np.max([np.mean([plain[key] for key in bundle], axis=0) for bundle in bundles], axis=0)
-    return Maximum(best, np.max(uppers, axis=0), np.concatenate(floors), np.asarray(drawn))
+    return Maximum(best, np.max(uppers, axis=0), Floors.joined(floors), np.asarray(drawn))
 
 
 def _upper(side: Side, pairs: list[tuple[int, int]]) -> FloatArray:
@@ -174,13 +218,15 @@ def _upper(side: Side, pairs: list[tuple[int, int]]) -> FloatArray:
     return largest
 
 
-def _floors(side: Side, pairs: list[tuple[int, int]]) -> FloatArray:
-    """(pairs, draws) what the recentred largest difference is at least, if one of these pairs is the truly largest."""
+def _floors(side: Side, pairs: list[tuple[int, int]]) -> Floors:
+    """What the recentred largest difference is at least, if one of these pairs is the truly largest."""
     rates, errors, drawn = side
     centred = drawn - rates[:, None]
-    tops = {high: _behind(centred, rates, errors, high) for high in {high for high, _ in pairs}}
-    bottoms = {low: _behind(-centred, -rates, errors, low) for low in {low for _, low in pairs}}
-    return np.stack([tops[high] + bottoms[low] for high, low in pairs])
+    tops, bottoms = (list(dict.fromkeys(ends)) for ends in zip(*pairs, strict=True))
+    highest = [_behind(centred, rates, errors, high) for high in tops]
+    lowest = [_behind(-centred, -rates, errors, low) for low in bottoms]
+    sums = [(tops.index(high), len(tops) + bottoms.index(low)) for high, low in pairs]
+    return Floors(np.stack([*highest, *lowest]), np.array(sums, dtype=np.int64))
 
 
 def _behind(centred: FloatArray, rates: FloatArray, errors: FloatArray, first: int) -> FloatArray:
@@ -190,10 +236,12 @@ def _behind(centred: FloatArray, rates: FloatArray, errors: FloatArray, first: i
     return np.asarray((centred - distance[:, None]).max(axis=0))
 
 
-def _mixed(alone: list[FloatArray]) -> FloatArray:
+def _mixed(alone: list[Floors]) -> Floors:
     """Means of one pair from each rate: each rate's pairs in turn, the other at its measured largest."""
     first, second = alone
-    return np.concatenate([(first + second[:1]) / 2, (first[:1] + second[1:]) / 2])
+    ours, theirs = first.sums, second.sums + len(first.parts)
+    sums = [(*pair, *theirs[0]) for pair in ours] + [(*ours[0], *pair) for pair in theirs[1:]]
+    return Floors(np.concatenate([first.parts, second.parts]) / 2, np.array(sums, dtype=np.int64))
 
 
 def maximum_of_worst(plan: GapPlan, tallies: Mapping[Key, Tally]) -> Maximum:
@@ -202,11 +250,12 @@ def maximum_of_worst(plan: GapPlan, tallies: Mapping[Key, Tally]) -> Maximum:
     worst = int(rates.argmin())
     near = np.flatnonzero(rates <= rates[worst] + NEAR * np.sqrt(errors**2 + errors[worst] ** 2))
     centred = rates[:, None] - drawn
-    floors = np.stack([_behind(centred, -rates, errors, int(group)) for group in near])
+    parts = np.stack([_behind(centred, -rates, errors, int(group)) for group in near])
+    floors = Floors(parts, np.arange(len(near), dtype=np.int64)[:, None])
     return Maximum(-float(rates[worst]), centred[near].max(axis=0), floors, -drawn.min(axis=0))
 
 
-def _one_sided(upper: FloatArray, floors: FloatArray, difference: float, tail: float) -> tuple[float, float]:
+def _one_sided(upper: FloatArray, floors: Floors, difference: float, tail: float) -> tuple[float, float]:
     """What is above the floor: the p-value of a difference at least this large, and the quantile at ``tail``.
 
     Both are the largest over which pair is the truly largest.
@@ -215,7 +264,7 @@ def _one_sided(upper: FloatArray, floors: FloatArray, difference: float, tail: f
     place = tail * (len(upper) - 1)
     above = len(upper) - 1 - (int(place) + 1)  # values above the upper one of the two that are interpolated
     for start in range(0, len(floors), _PAIRS):
-        excess = upper - floors[start : start + _PAIRS]
+        excess = upper - floors.of(slice(start, start + _PAIRS))
         beyond = max(beyond, int((excess >= difference - 1e-12).sum(axis=1).max()))
         for row in excess:
             # most pairs are out of the question, and counting is far cheaper than a quantile
@@ -235,15 +284,12 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
     undefined = int((~defined).sum())
     if len(defined) - undefined < max(2, ENOUGH * len(defined)):
         return TooFewDraws(len(defined), undefined)
-    sides = [(one.upper, one.floors) for one in (a, b)]
     if undefined:
-        drawn = drawn[defined]
-        sides = [(upper[defined], floors[:, defined]) for upper, floors in sides]
-    (up_a, floors_a), (up_b, floors_b) = sides
+        a, b, drawn = a.where(defined), b.where(defined), drawn[defined]
     value = a.value - b.value
     tail = 1 - (1 - confidence) / 2
-    up, above = _one_sided(up_a, floors_b, value, tail)
-    down, below = _one_sided(up_b, floors_a, -value, tail)
+    up, above = _one_sided(a.upper, b.floors, value, tail)
+    down, below = _one_sided(b.upper, a.floors, -value, tail)
     p_value = 1.0 if abs(value) < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
     low, high = value - max(above, 0.0), value + max(below, 0.0)
     if p_value >= 1 - confidence:  # the two agree up to the interpolation of a quantile

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import check_confidence, check_draws
-from .bootstrap import percentile_interval, resample
+from .bootstrap import Blocks, percentile_interval, resample
 from .counts import Counts
 from .estimate import Estimate
 
-__all__ = ["confusion_matrix", "f1_of_classes", "macro_f1", "macro_f1_value"]
+__all__ = ["confusion_matrix", "f1_of_classes", "macro_f1", "macro_f1_estimate", "macro_f1_value"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -75,23 +75,32 @@ def macro_f1(counts: Counts, rng: np.random.Generator, draws: int = 10_000, conf
         0.8286
     """
     check_draws(draws), check_confidence(confidence)
+    matrix = confusion_matrix(counts).ravel()
+    cells = np.flatnonzero(matrix)
+    return macro_f1_estimate(counts, cells, draws, resample(matrix[cells], draws, rng) if counts.n else (), confidence)
+
+
+def macro_f1_estimate(counts: Counts, cells: IntArray, draws: int, blocks: Blocks, confidence: float) -> Estimate:
+    """:func:`macro_f1` from given draws.
+
+    Args:
+        counts: of one system.
+        cells: (K,) which entry of the flattened confusion matrix each drawn number is of.
+        draws: number of draws.
+        blocks: drawn counts of these cells.
+        confidence: of the percentile interval.
+    """
     value = macro_f1_value(counts)
     if value is None:
         return Estimate(None, 0, "no samples")
-    drawn = _draws(confusion_matrix(counts), draws, rng)
+    size = len(counts.classes)
+    drawn = np.empty(draws)
+    into = (cells == np.arange(size * size)[:, None]).astype(np.float64)
+    for rows, block in blocks:
+        matrices = (into @ block.T).reshape(size, size, -1)
+        drawn[rows] = np.nanmean(f1_of_classes(matrices.transpose(2, 0, 1)), axis=-1)
     stderr = float(drawn.std(ddof=1)) if draws > 1 else None
     if not np.ptp(drawn):
         return Estimate(value, counts.n, stderr=stderr)
     low, high = percentile_interval(drawn, confidence)
     return Estimate(value, counts.n, None, stderr, low, high, "percentile bootstrap")
-
-
-def _draws(matrix: IntArray, draws: int, rng: np.random.Generator) -> FloatArray:
-    """(draws,) macro F1 of bootstrap draws of the samples."""
-    cells = np.flatnonzero(matrix)
-    values = np.empty(draws)
-    for rows, drawn in resample(matrix.ravel()[cells], draws, rng):
-        filled = np.zeros((len(drawn), matrix.size))
-        filled[:, cells] = drawn
-        values[rows] = np.nanmean(f1_of_classes(filled.reshape(-1, *matrix.shape)), axis=-1)
-    return values

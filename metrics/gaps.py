@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -159,24 +159,26 @@ def combine(metric: str, spreads: list[FloatArray]) -> FloatArray:
     return np.asarray(stacked.mean(axis=0) if metric == "eod_mean" else stacked.max(axis=0))
 
 
-def gap_values(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> FloatArray | None:
-    """A gap in each draw.
+def gap_values(
+    plan: GapPlan, tallies: Mapping[Key, Tally], metrics: Iterable[str] = tuple(GAPS)
+) -> dict[str, FloatArray]:
+    """Gaps in each draw.
 
     Args:
         plan: of the counts that were drawn from.
-        metric: one of ``GAPS``.
-        tallies: (G, draws) successes and totals of each key of the plan.
+        tallies: (G, draws) successes and totals of each key of the plan that these gaps need.
+        metrics: some of ``GAPS``.
 
     Returns:
-        (draws,), NaN where the gap is undefined in a draw; ``None`` where it is undefined in the data.
+        Metric to (draws,), NaN where the gap is undefined in a draw; gaps that are undefined in the data are absent.
     """
-    bundles = plan.bundles(metric)
-    if not bundles:
-        return None
-    by_class = [
-        combine(metric, [spread(tallies[key].rates, plan.eligible[key]) for key in bundle]) for bundle in bundles
-    ]
-    return np.asarray(np.max(np.stack(by_class), axis=0))
+    wanted = {metric: bundles for metric in metrics if (bundles := plan.bundles(metric))}
+    keys = dict.fromkeys(key for bundles in wanted.values() for bundle in bundles for key in bundle)
+    spreads = {key: spread(tallies[key].rates, plan.eligible[key]) for key in keys}
+    return {
+        metric: np.max([combine(metric, [spreads[key] for key in bundle]) for bundle in bundles], axis=0)
+        for metric, bundles in wanted.items()
+    }
 
 
 def worst_values(plan: GapPlan, tallies: Mapping[Key, Tally]) -> FloatArray | None:

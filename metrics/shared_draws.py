@@ -1,0 +1,106 @@
+"""Draws that serve many systems at once: all answered the same samples, and what is drawn depends on no answer.
+
+The samples of a table of counts lie in the order of its cells, each at a place. A bootstrap draws places, a permutation
+of memberships deals them out anew; how often a cell was drawn, or how many members of a group an outcome got, is the
+difference of two cumulated numbers at the ends of the cell. So a system costs a few differences and not draws of its
+own, and what is drawn for it is the same whoever shares the draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SharedDraws", "deal_groups", "draw_samples", "worth_sharing"]
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+_BLOCK_SIZE = 1 << 21  # samples times draws that are made at a time
+_SAMPLES_A_CELL = 2  # samples that are drawn one by one in less time than a cell takes
+
+
+@dataclass(frozen=True, eq=False)
+class SharedDraws:
+    """Cumulated numbers of drawn samples, at each place where some system's cell ends.
+
+    Attributes:
+        ends: (E,) samples before each end, ascending.
+        cumulated: (..., E, draws) drawn samples before it, or members of groups among them.
+    """
+
+    ends: IntArray
+    cumulated: npt.NDArray[np.unsignedinteger]
+
+    def of(self, table: IntArray) -> npt.NDArray[np.float64]:
+        """(..., K, draws) what each cell of a system's table was given.
+
+        Args:
+            table: (K,) samples in each cell; their ends must be among ``ends``.
+        """
+        places = np.searchsorted(self.ends, np.cumsum(table))
+        found = self.cumulated[..., places, :].astype(np.float64)
+        found[..., 1:, :] -= found[..., :-1, :].copy()
+        return found
+
+
+def worth_sharing(tables: Sequence[IntArray]) -> bool:
+    """Whether drawing the samples one by one for all systems is cheaper than drawing the cells of each."""
+    return len(tables) > 1 and 0 < int(tables[0].sum()) <= _SAMPLES_A_CELL * sum(map(len, tables))
+
+
+def draw_samples(tables: Sequence[IntArray], draws: int, rng: np.random.Generator) -> SharedDraws:
+    """Bootstrap draws: as many samples as there are, with replacement.
+
+    Args:
+        tables: (K,) samples in each cell, of each system; all of one sum.
+        draws: number of draws.
+        rng: consumed in the same way whatever the tables.
+    """
+    ends, total = _ends(tables), int(tables[0].sum())
+    cumulated = np.empty((len(ends), draws), dtype=np.min_scalar_type(total))
+    rows = max(1, _BLOCK_SIZE // total)
+    for start in range(0, draws, rows):
+        size = min(rows, draws - start)
+        places = rng.integers(total, size=(size, total)) + total * np.arange(size)[:, None]
+        often = np.bincount(places.ravel(), minlength=size * total).reshape(size, total)
+        cumulated[:, start : start + size] = np.cumsum(often, axis=1, dtype=cumulated.dtype)[:, ends - 1].T
+    return SharedDraws(ends, cumulated)
+
+
+def deal_groups(
+    patterns: BoolArray, rows: IntArray, tables: Sequence[IntArray], draws: int, rng: np.random.Generator
+) -> SharedDraws:
+    """Permutations of memberships against outcomes.
+
+    Args:
+        patterns: (P, G) bool.
+        rows: (P,) samples with each pattern.
+        tables: (C,) samples with each outcome, of each system; all of the sum of ``rows``.
+        draws: number of permutations.
+        rng: consumed in the same way whatever the tables.
+
+    Returns:
+        Cumulated numbers (G, E, draws) of each group's members.
+    """
+    ends, total = _ends(tables), int(rows.sum())
+    cumulated = np.empty((patterns.shape[1], len(ends), draws), dtype=np.min_scalar_type(total))
+    codes = np.repeat(np.arange(len(rows), dtype=np.min_scalar_type(len(rows))), rows)
+    starts = np.concatenate([[0], ends[:-1]])
+    block = max(1, _BLOCK_SIZE // total)
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        dealt = rng.permuted(np.broadcast_to(codes, (size, total)), axis=1)
+        for group, members in enumerate(patterns.T.astype(np.uint8)):
+            steps = np.add.reduceat(members[dealt], starts, axis=1, dtype=cumulated.dtype)
+            cumulated[group, :, start : start + size] = np.cumsum(steps, axis=1, dtype=cumulated.dtype).T
+    return SharedDraws(ends, cumulated)
+
+
+def _ends(tables: Sequence[IntArray]) -> IntArray:
+    """Every place where a filled cell of some system ends."""
+    ends = np.unique(np.concatenate([np.cumsum(table) for table in tables]))
+    return ends[ends > 0]
