@@ -24,8 +24,9 @@ from .samples import LIKELIHOODS, Sample, read_sample
 from .untrusted import read_json_lines
 
 UNITS = (
-    "lines with one doc.{field} are one unit: rates have intervals over units, gaps have neither interval nor chance "
-    "level here, and comparisons of rows draw and swap whole units; calibration takes every line for itself"
+    "lines with one doc.{field} are one unit: intervals are over units, chance exchanges the groups of whole units of "
+    "one size and of the lines of a unit, and comparisons of rows draw and swap whole units; calibration takes every "
+    "line for itself"
 )
 
 BoolArray = npt.NDArray[np.bool_]

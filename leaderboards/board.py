@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import GroupgapError
-from ..metrics import CalibrationReport, Estimate, Judgement, Scores, calibrate_all, judge_all
-from ..metrics.clustered import over_clusters
+from ..metrics import CalibrationReport, Estimate, Judgement, Scores, calibrate_all
 from .answers import Answers
 from .collection import Collection, Entry
 from .details import Details, blocks_of, details_of, where_measurable
 from .floors import floor_notes, floor_of
+from .judgements import judgements_of, without_chance
 from .pairs import Contender, Pairs, Wish, bands, compare_tables, mode_of
 from .report_blocks import Block
 from .reported import Discrepancy, discrepancies
@@ -297,7 +297,7 @@ def _row(name: str, seeds: Sequence[Entry], number: int, results: Sequence[SeedR
         by_seed=tuple(results) if several else (),
         blocks=tuple(blocks_of(name, entry.task, [one.details for one in results])),
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
-        notes=first.notes,
+        notes=(*first.notes, *without_chance(judgement, METRICS)),
         controlled_of=str(raw) if (raw := entry.run.fair(entry.task).get("controlled")) else None,
         licence=" / ".join(dict.fromkeys(run.variant.licence for run in runs if run.variant.licence)) or None,
         trained_parameters=entry.run.variant.trained_parameters,
@@ -328,7 +328,7 @@ def _judged_alike(runs: Sequence[tuple[Entry, Answers]], floor: int, options: Op
     """Runs of one task on one axis, with the same groups, classes and smallest group."""
     first = runs[0][1]
     how: dict[str, Any] = {"positive": first.positive, "min_group": floor, "seed": options.seed}
-    judgements = judge_all([one.counts() for _, one in runs], draws=options.draws, **how)
+    judgements = judgements_of([one for _, one in runs], {**how, "draws": options.draws})
     details = [details_of(one, entry.run.fair(entry.task)) for entry, one in runs]
     scores = [
         None if told.translations is not None else Scores(one.probabilities, one.labels, one.membership)
@@ -344,10 +344,7 @@ def _judged_alike(runs: Sequence[tuple[Entry, Answers]], floor: int, options: Op
         )
     )
     results = []
-    for (entry, one), judgement, told, score in zip(runs, judgements, details, scores, strict=True):
-        if one.clusters is not None:
-            pairs = one.labels, one.predictions
-            judgement = over_clusters(judgement, pairs, one.membership, one.clusters, one.positive)
+    for (entry, _), judgement, told, score in zip(runs, judgements, details, scores, strict=True):
         judgement = where_measurable(judgement, told)
         report = None if score is None else next(calibrated)
         results.append(SeedResult(entry.run.variant.seed, entry.run.name, judgement, report, told))

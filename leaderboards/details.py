@@ -19,7 +19,7 @@ from .report_blocks import Block
 
 COLUMNS = ("what", "value", "low", "high", "about")
 UNITS = "each unit of the covariate ({unit}) is one observation"
-LINES = "the pair is the unit: the gaps of the table have neither interval nor chance level, these ratios have"
+LINES = "the pair is the unit of these ratios, as of the rates and gaps of the table"
 # what a terminal shows of a block
 IN_A_LINE = ("chrf", "bleu", "stereotype_difference", "unknown_ratio", "judges_disagree", "slope", "correlation")
 ACCURACY = "accuracy is the share of texts that have the gender of the reference, which the source may not tell"

@@ -10,6 +10,7 @@ from .bootstrap import bootstrap, percentile_interval
 from .calibration import Calibration, CalibrationReport, Scores, calibrate_all, calibration
 from .calibration_error import expected_calibration_error
 from .chance import chance_gaps
+from .clustered import count_clusters, judge_clusters
 from .coding import intersect, membership_matrix
 from .counts import Counts, count
 from .estimate import Chance, Estimate, GroupRates, Judgement, LeftOut
@@ -69,6 +70,7 @@ __all__ = [
     "compare_trainings",
     "compare_weights",
     "count",
+    "count_clusters",
     "count_pair",
     "expected_calibration_error",
     "group_rates",
@@ -76,6 +78,7 @@ __all__ = [
     "judge",
     "judge_all",
     "judge_attack",
+    "judge_clusters",
     "letter_display",
     "lira_scores",
     "logit_confidence",

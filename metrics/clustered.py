@@ -1,94 +1,252 @@
-"""A judgement of rows that come in clusters: rates with intervals over clusters, gaps without any that would lie."""
+"""One call that judges one system whose rows come in clusters (sentence pairs, the lines of one occupation).
+
+Where :func:`groupgap.metrics.judge` takes a row for a unit, here a cluster is one: intervals know of clusters, whole
+clusters are drawn, and chance exchanges memberships as clusters allow (:mod:`groupgap.metrics.cluster_chance`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .clusters import cluster_share
+from .arguments import check_confidence, check_draws, check_seed
+from .bootstrap import cell_features, percentile_interval, resample, tallies_of_features
+from .cluster_chance import cluster_chances
+from .clusters import EffectiveRates, effective_rates, share_over
 from .estimate import Estimate, GroupRates, Judgement
+from .f1 import f1_of_classes, macro_f1_value
+from .gaps import GAPS, GapPlan, Key, gap_values, left_out, plan_gaps, worst_values
+from .intervals import newcombe_z, two_sided_z
+from .joint import JointCounts, count_pair
+from .judge import judge, standard_error
+from .rates import RATES, Tally, group_rates, rate_cells
+from .simultaneous import gap_interval, worst_interval
 
-__all__ = ["over_clusters"]
+__all__ = ["FEWEST", "count_clusters", "judge_clusters"]
 
-IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
 
-NONE = "none: rows come in clusters"
-EXTREMES = ("macro_f1", "worst_group", "accuracy_spread", "dpd", "eopp", "eod", "eod_mean")
+FEWEST = 10  # clusters of a group, under which the variance between clusters is a guess
 
 
-def over_clusters(
-    judgement: Judgement,
-    answers: tuple[IntArray, IntArray],
+def count_clusters(
+    answers: tuple[npt.ArrayLike, npt.ArrayLike],
     membership: npt.ArrayLike,
     clusters: npt.ArrayLike,
-    positive: int | None,
-) -> Judgement:
-    """Replace what takes each row for a unit where the unit is a cluster of rows (a sentence pair, an occupation).
+    groups: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> JointCounts:
+    """Count the answers of one system, and what each cluster of rows holds.
 
     Args:
-        judgement: of the rows, by :func:`groupgap.metrics.judge`.
-        answers: (n,) labels and (n,) predictions.
-        membership: (n, G) bool, in the order of ``judgement.groups``.
-        clusters: (n,) name of each row's cluster.
-        positive: index of the positive class that the groups' rates are of; ``None`` where they are undefined.
+        answers: (n,) labels and (n,) predictions, as for :func:`groupgap.metrics.count`.
+        membership: as for ``count``.
+        clusters: (n,) name or number of each row's cluster.
+        groups: as for ``count``.
+        classes: as for ``count``.
 
     Returns:
-        The same values. Accuracy and the groups' rates have Wilson's interval at the effective number of rows
-        (:func:`groupgap.metrics.clusters.cluster_share`). Gaps, the worst group and F1 have neither interval nor
-        chance level: those that take each row for a unit would be too narrow, and call gaps real that are not.
+        Joint counts of the system with itself.
+
+    Raises:
+        GroupgapError: as for ``count``, and for a row without a cluster.
     """
-    names = np.asarray(clusters)
-    if len(np.unique(names)) == len(names):
-        return judgement
     labels, predictions = answers
-    members = np.asarray(membership, dtype=np.bool_)
-    right = labels == predictions
-    groups = {
-        name: _group(rates, right, (labels, predictions), members[:, place], names, positive)
-        for place, (name, rates) in enumerate(judgement.groups.items())
-    }
-    accuracy = _share(judgement.accuracy, right, np.ones(len(right), dtype=np.bool_), names)
-    told: dict[str, Any] = {metric: _bare(getattr(judgement, metric)) for metric in EXTREMES}
-    return replace(judgement, **{**told, "accuracy": accuracy, "groups": groups})
+    return count_pair(labels, (predictions, predictions), membership, groups, classes, clusters)
 
 
-def _group(
-    rates: GroupRates,
-    right: BoolArray,
-    answers: tuple[IntArray, IntArray],
-    member: BoolArray,
-    names: npt.NDArray[np.object_],
-    positive: int | None,
-) -> GroupRates:
-    labels, predictions = answers
-    hits = {"accuracy": right, **dict.fromkeys(("selection_rate", "tpr", "fpr"), predictions == positive)}
-    among = {"tpr": member & (labels == positive), "fpr": member & (labels != positive)}
-    found = {
-        rate: _share(getattr(rates, rate), of_rate, among.get(rate, member), names) for rate, of_rate in hits.items()
-    }
-    return replace(
-        rates,
-        accuracy=found["accuracy"],
-        selection_rate=found["selection_rate"],
-        tpr=found["tpr"],
-        fpr=found["fpr"],
-        member_gap=_bare(rates.member_gap),
+def judge_clusters(
+    answers: JointCounts,
+    positive: int | None = None,
+    *,
+    min_group: int = 30,
+    draws: int = 10_000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Judgement:
+    """Judge the answers of one system on one axis, where rows come in clusters.
+
+    Args:
+        answers: from :func:`count_clusters`.
+        positive: as for :func:`groupgap.metrics.judge`.
+        min_group: as for ``judge``; it counts rows.
+        draws: bootstrap draws of whole clusters, and exchanges of memberships.
+        seed: of the draws.
+        confidence: of the intervals.
+
+    Returns:
+        The values of ``judge``, with its kinds of intervals at the effective number of rows and with the correlation of
+        the groups' rates (:func:`groupgap.metrics.clusters.effective_rates`). A gap that a group of fewer than 10
+        clusters enters has no interval; where memberships cannot be exchanged it has no chance level but a reason.
+        Where every row is its own cluster this is ``judge``.
+
+    Example:
+        >>> rows = np.arange(200)
+        >>> said = np.where(rows % 8 == 0, 0, 1)  # wrong in every fourth pair, for group a alone
+        >>> pairs = count_clusters((np.ones(200, dtype=int), said), np.array(["a", "b"])[rows % 2], rows // 2)
+        >>> found = judge_clusters(pairs, positive=1, draws=999).accuracy_spread
+        >>> found.value, found.interval, found.chance.p_value
+        (0.25, 'simultaneous over 100 clusters', 0.001)
+    """
+    check_draws(draws), check_seed(seed), check_confidence(confidence)
+    counts = answers.a
+    if int(answers.units()[0].sum()) == counts.n:
+        return judge(counts, positive, min_group=min_group, draws=draws, seed=seed, confidence=confidence)
+    rows = _Rows(answers, plan_gaps(counts, positive, min_group), confidence)
+    resampling, exchanging = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
+    drawn = rows.bootstrap(draws, resampling)
+    chances, reasons = cluster_chances(answers, rows.plan, draws, exchanging)
+    found = {"macro_f1": rows.macro_f1(drawn["macro_f1"])}
+    for metric in ("worst_group", *GAPS):
+        found[metric] = rows.extreme(metric, drawn.get(metric))
+        found[metric] = replace(found[metric], chance=chances.get(metric), no_chance=reasons.get(metric))
+    single = rows.plan.classes[0] if len(rows.plan.classes) == 1 else None
+    return Judgement(
+        n=counts.n,
+        accuracy=rows.share("accuracy", single, None),
+        **found,
+        groups=rows.groups(single),
+        left_out=left_out(rows.plan),
+        min_group=rows.plan.min_group,
+        seed=seed,
+        draws=draws,
+        positive=None if single is None else counts.classes[single],
     )
 
 
-def _share(estimate: Estimate, hits: BoolArray, among: BoolArray, names: npt.NDArray[np.object_]) -> Estimate:
-    """The share with its interval over clusters; one that is undefined stays so."""
-    if estimate.value is None:
-        return estimate
-    found = cluster_share(hits[among], names[among], "no rows")
-    return replace(estimate, stderr=found.stderr, low=found.low, high=found.high, interval=found.interval)
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows in clusters, and which groups enter which rate."""
 
+    answers: JointCounts
+    plan: GapPlan
+    confidence: float
 
-def _bare(estimate: Estimate) -> Estimate:
-    if estimate.value is None:
-        return estimate
-    return replace(estimate, stderr=None, low=None, high=None, interval=NONE, chance=None)
+    @cached_property
+    def units(self) -> tuple[FloatArray, FloatArray]:
+        """(T,) clusters of each kind, and (T, K) what each holds."""
+        amounts, kinds = self.answers.units()
+        held = np.eye(len(amounts)) if kinds is None else kinds.astype(np.float64)
+        return amounts.astype(np.float64), held
+
+    def _sums(self, key: Key, members: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """(T, E) successes and rows of a rate in a cluster of each kind, for the (K, E) members."""
+        within, success = rate_cells(self.answers.labels, self.answers.predictions_a, *key)
+        held = self.units[1]
+        return held @ (members & success[:, None]), held @ (members & within[:, None])
+
+    @cached_property
+    def rates(self) -> dict[Key, EffectiveRates]:
+        """Each rate of the groups that enter it."""
+        found = {}
+        for key, chosen in self.plan.eligible.items():
+            if chosen.any():
+                sums = self._sums(key, self.answers.patterns[:, chosen])
+                found[key] = effective_rates(*sums, self.units[0], self.confidence)
+        return found
+
+    def pair_limits(self, _: GapPlan, key: Key, z: float) -> tuple[FloatArray, FloatArray]:
+        """(E, E) limits of rate i minus rate j at ``z`` standard errors."""
+        found = self.rates[key]
+        one = found.successes, found.totals
+        rows, columns = (one[0][:, None], one[1][:, None]), (one[0][None, :], one[1][None, :])
+        return newcombe_z(rows, columns, z, found.correlation)
+
+    def _fewest(self, metric: str) -> tuple[int, str]:
+        """Clusters of the group that has fewest of those that enter a metric, and its name."""
+        bundles = ((("accuracy", None),),) if metric == "worst_group" else self.plan.bundles(metric)
+        found = []
+        for key in {key for bundle in bundles for key in bundle}:
+            chosen = np.flatnonzero(self.plan.eligible[key])
+            _, rows = self._sums(key, self.answers.patterns[:, chosen])
+            clusters = self.units[0] @ (rows > 0)
+            found += [(int(number), self.answers.groups[place]) for number, place in zip(clusters, chosen, strict=True)]
+        return min(found)
+
+    def extreme(self, metric: str, drawn: FloatArray | None) -> Estimate:
+        """A gap or the worst group with its interval and standard error, no chance level yet."""
+        worst = metric == "worst_group"
+        estimate = self.plan.worst_group() if worst else self.plan.gap(metric)
+        if estimate.value is None or drawn is None:
+            return estimate
+        few, group = self._fewest(metric)
+        if few < FEWEST:
+            return replace(estimate, interval=f"none: group {group} has members in {few} clusters, of {FEWEST} needed")
+        stderr, undefined = standard_error(drawn)
+        if worst:
+            rates = self.rates["accuracy", None]
+            limits = worst_interval(self.plan, self.confidence, Tally(rates.successes, rates.totals))
+        else:
+            limits = gap_interval(self.plan, metric, self.confidence, self.pair_limits)
+        low, high = limits or (None, None)
+        kind = f"simultaneous over {int(self.units[0].sum()):,} clusters"
+        return replace(estimate, stderr=stderr, low=low, high=high, interval=kind, undefined_draws=undefined)
+
+    def bootstrap(self, draws: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """(draws,) values of every metric in draws of whole clusters; metrics that no data define are absent."""
+        answers, size = self.answers, len(self.answers.classes)
+        cells = cell_features(answers.patterns, answers.labels, answers.predictions_a, self.plan.classes)
+        confused = np.eye(size * size)[answers.labels * size + answers.predictions_a]
+        amounts, held = self.units
+        features = held @ np.concatenate([cells, confused], axis=1)
+        summed = np.empty((draws, features.shape[1]))
+        for rows, drawn in resample(amounts.astype(np.int64), draws, rng):
+            summed[rows] = drawn @ features
+        tallies = tallies_of_features(summed[:, : cells.shape[1]].T, len(answers.groups), self.plan.classes)
+        matrices = summed[:, cells.shape[1] :].reshape(-1, size, size)
+        found = {"macro_f1": np.nanmean(f1_of_classes(matrices), axis=-1), **gap_values(self.plan, tallies)}
+        worst = worst_values(self.plan, tallies)
+        return found if worst is None else {**found, "worst_group": worst}
+
+    def macro_f1(self, drawn: FloatArray) -> Estimate:
+        """As :func:`groupgap.metrics.macro_f1`, from draws of whole clusters."""
+        counts, clusters = self.plan.counts, int(self.units[0].sum())
+        estimate = Estimate(macro_f1_value(counts), counts.n, stderr=standard_error(drawn)[0])
+        if clusters < FEWEST:
+            return replace(estimate, stderr=None, interval=f"none: {clusters} clusters, of {FEWEST} needed")
+        if not np.ptp(drawn):
+            return estimate
+        low, high = percentile_interval(drawn, self.confidence)
+        return replace(estimate, low=low, high=high, interval=f"percentile bootstrap of {clusters:,} clusters")
+
+    def share(self, rate: str, class_index: int | None, group: int | None) -> Estimate:
+        """One rate, of all rows or of a group, with Wilson's interval at the effective number of rows."""
+        members = (
+            np.ones(len(self.answers.labels), dtype=np.bool_) if group is None else self.answers.patterns[:, group]
+        )
+        hits, sizes = self._sums((rate, class_index), members[:, None])
+        return share_over(hits[:, 0], sizes[:, 0], self.units[0], "no rows", self.confidence)
+
+    def groups(self, positive: int | None) -> dict[str, GroupRates]:
+        """The rates of every group, and how its members differ from all others."""
+        found = {}
+        for place, (name, rates) in enumerate(group_rates(self.plan.counts, positive, self.confidence).items()):
+            defined = (rate for rate in RATES if getattr(rates, rate).value is not None)
+            told: dict[str, Any] = {rate: self.share(rate, positive, place) for rate in defined}
+            found[name] = replace(rates, **told, member_gap=self._member_gap(rates.member_gap, place))
+        return found
+
+    def _member_gap(self, estimate: Estimate, group: int) -> Estimate:
+        """Accuracy of members minus that of others, with Newcombe's interval of correlated shares."""
+        if estimate.value is None:
+            return estimate
+        member = self.answers.patterns[:, group]
+        sums = self._sums(("accuracy", None), np.c_[member, ~member])
+        few = int((self.units[0] @ (sums[1] > 0)).min())
+        if few < FEWEST:
+            none = f"none: members or others in {few} clusters, of {FEWEST} needed"
+            return replace(estimate, stderr=None, low=None, high=None, interval=none)
+        found = effective_rates(*sums, self.units[0], self.confidence)
+        one, other = ((found.successes[at : at + 1], found.totals[at : at + 1]) for at in (0, 1))
+        rho = float(found.correlation[0, 1])
+        low, high = newcombe_z(one, other, two_sided_z(self.confidence), rho)
+        first, second = found.stderr
+        stderr = float(np.sqrt(max(0.0, first**2 + second**2 - 2 * rho * first * second)))
+        kind = f"Newcombe hybrid score over {int(self.units[0].sum()):,} clusters"
+        return replace(estimate, stderr=stderr, low=float(low[0]), high=float(high[0]), interval=kind)

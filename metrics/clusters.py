@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,14 +11,96 @@ from scipy import stats
 
 from .arguments import check_confidence
 from .estimate import Estimate
-from .intervals import wilson
+from .intervals import two_sided_z, wilson
 from .paired import cluster_difference
 from .swap import swap_p_value
 
-__all__ = ["cluster_mean", "cluster_share"]
+__all__ = ["EffectiveRates", "cluster_mean", "cluster_share", "effective_rates", "share_over"]
 
-BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveRates:
+    """Rates over rows that come in clusters, as so many independent rows would show them.
+
+    Attributes:
+        successes: (E,) rate times effective number of rows.
+        totals: (E,) effective number of rows.
+        stderr: (E,) standard error over clusters, at least that of independent rows.
+        correlation: (E, E) of the measured rates.
+    """
+
+    successes: FloatArray
+    totals: FloatArray
+    stderr: FloatArray
+    correlation: FloatArray
+
+
+def effective_rates(
+    successes: npt.ArrayLike, totals: npt.ArrayLike, amounts: npt.ArrayLike, confidence: float = 0.95
+) -> EffectiveRates:
+    """How sure rates are where rows come in clusters.
+
+    Args:
+        successes: (T, E) successes of each rate in a cluster of each kind.
+        totals: (T, E) rows in its denominator; each rate has at least one in all.
+        amounts: (T,) clusters of each kind.
+        confidence: of the intervals that are wanted.
+
+    Returns:
+        The effective number of rows is their number over the design effect: the variance between clusters (corrected
+        for what each adds to the rate) over that of independent rows, at least 1; the mean cluster size that a row
+        sees where all answers are the same; and exactly 1 where no cluster holds two rows. An estimated one is
+        multiplied by the square of the normal over the t quantile, with as many degrees of freedom as there would be
+        clusters of equal size, less one. A correlation above 0, which narrows the interval of a difference, is shrunk
+        by what one more discordant cluster in each direction would take from it.
+
+    Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective size, degrees of freedom); Bell & McCaffrey 2002,
+    Survey Methodology 28:169 (covariance over clusters, "CR2"); Kish 1965 (clusters of equal size); Bonett & Price
+    2012, Journal of Educational and Behavioral Statistics 37:479 (two more discordant units).
+
+    Example:
+        >>> found = effective_rates([[2, 1], [0, 0], [1, 1]], [[2, 1], [2, 1], [2, 1]], [20, 20, 20])
+        >>> found.totals.round(1).tolist(), found.correlation.round(2).tolist()[0]
+        ([84.9, 60.0], [1.0, 0.82])
+    """
+    hits, rows = np.asarray(successes, dtype=np.float64), np.asarray(totals, dtype=np.float64)
+    weights = np.asarray(amounts, dtype=np.float64)
+    n, clusters = weights @ rows, weights @ (rows > 0)
+    share, largest = weights @ hits / n, weights @ rows**2 / n
+    residual = (hits - share * rows) / n / np.sqrt(np.where(rows < n, 1 - rows / n, 1))
+    covariance = residual.T @ (residual * weights[:, None])
+    independent = share * (1 - share) / n
+    told = (independent > 0) & (largest > 1) & (clusters > 1)
+    between = np.diagonal(covariance) / np.where(independent > 0, independent, 1)
+    effect = np.where(told, np.maximum(1.0, between), largest)
+    t = stats.t.isf((1 - confidence) / 2, np.maximum(n / largest - 1, 1))
+    certain = np.where(told, (two_sided_z(confidence) / t) ** 2, 1.0)
+    variance = effect * independent
+    step = (1 / n[:, None] ** 2 + 1 / n[None, :] ** 2) / 2
+    shrunk = np.where(covariance > 0, np.maximum(covariance - step, 0), covariance)
+    scale = np.sqrt(np.outer(variance, variance))
+    correlation = np.clip(np.divide(shrunk, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
+    np.fill_diagonal(correlation, 1.0)
+    effective = n / effect * certain
+    return EffectiveRates(share * effective, effective, np.sqrt(variance), correlation)
+
+
+def share_over(
+    hits: npt.ArrayLike, sizes: npt.ArrayLike, amounts: npt.ArrayLike, empty: str, confidence: float = 0.95
+) -> Estimate:
+    """:func:`cluster_share` of kinds of clusters: (T,) successes and (T,) rows of each, (T,) clusters of each."""
+    successes, rows, weights = (np.asarray(one, dtype=np.float64) for one in (hits, sizes, amounts))
+    n = int(weights @ rows)
+    if not n:
+        return Estimate(None, 0, empty)
+    found = effective_rates(successes[:, None], rows[:, None], weights, confidence)
+    low, high = wilson(found.successes[0], found.totals[0], confidence)
+    number = int(weights @ (rows > 0))
+    kind = "Wilson" if number == n else f"Wilson over {number:,} clusters"
+    return Estimate(float(weights @ successes) / n, n, None, float(found.stderr[0]), float(low), float(high), kind)
 
 
 def cluster_share(hits: npt.ArrayLike, clusters: npt.ArrayLike, empty: str, confidence: float = 0.95) -> Estimate:
@@ -29,41 +113,23 @@ def cluster_share(hits: npt.ArrayLike, clusters: npt.ArrayLike, empty: str, conf
         confidence: of the interval.
 
     Returns:
-        The share; its interval is Wilson's where each cluster is one row. Else n is divided by the design effect (the
-        variance between clusters over that of independent rows, at least 1; at a share of 0 or 1 the mean cluster
-        size).
+        The share; its interval is Wilson's, of all rows where each cluster is one row, else of the effective number of
+        rows (:func:`effective_rates`).
 
     Source: Korn & Graubard 1998, Survey Methodology 24:193, with Wilson's interval in place of Clopper-Pearson's (Dean
     & Pagano 2015, Journal of Survey Statistics and Methodology 3:484).
 
     Example:
-        >>> found = cluster_share([True, True, False, False], ["a", "a", "b", "b"], "no rows")
+        >>> found = cluster_share([True, True, False, False] * 10, [row // 2 for row in range(40)], "no rows")
         >>> found.value, round(found.low, 3), round(found.high, 3), found.interval
-        (0.5, 0.055, 0.945, 'Wilson over 2 clusters')
+        (0.5, 0.284, 0.716, 'Wilson over 20 clusters')
         >>> cluster_share([], [], "no rows").text
         'undefined (no rows)'
     """
     check_confidence(confidence)
     right = np.asarray(hits, dtype=np.bool_)
-    if not len(right):
-        return Estimate(None, 0, empty)
     sums, sizes = _by_cluster(right.astype(np.int64), clusters)
-    share, number, n = float(right.mean()), len(sizes), len(right)
-    effect = _design_effect(sums, sizes, share)
-    low, high = wilson(share * n / effect, n / effect, confidence)
-    kind = "Wilson" if number == n else f"Wilson over {number:,} clusters"
-    stderr = float(np.sqrt(share * (1 - share) * effect / n))
-    return Estimate(share, n, None, stderr, float(low), float(high), kind)
-
-
-def _design_effect(sums: IntArray, sizes: IntArray, share: float) -> float:
-    n, number = int(sizes.sum()), len(sizes)
-    largest = float((sizes.astype(np.float64) ** 2).sum() / n)
-    independent = share * (1 - share) / n
-    if number < 2 or not independent:
-        return largest
-    between = number / (number - 1) * float(((sums - share * sizes) ** 2).sum()) / n**2
-    return max(1.0, between / independent)
+    return share_over(sums, sizes, np.ones(len(sizes)), empty, confidence)
 
 
 def cluster_mean(

@@ -38,6 +38,7 @@ class Estimate:
         interval: the kind of interval, in words.
         groups: for a worst group its name; for a gap those of the highest and the lowest rate, none if all are equal.
         chance: the gap expected by chance, for gaps.
+        no_chance: why there is none, where it was looked for.
         class_name: the class (one-vs-rest) at which a multi-class gap is largest.
         rate: the rate that decides an equalized odds difference, ``"tpr"`` or ``"fpr"``.
         undefined_draws: bootstrap draws in which the quantity was undefined; they do not enter ``stderr``.
@@ -59,6 +60,7 @@ class Estimate:
     class_name: str | None = None
     rate: str | None = None
     undefined_draws: int = 0
+    no_chance: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a missing value without a reason: it would be shown as nothing at all."""

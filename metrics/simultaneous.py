@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -10,11 +11,12 @@ from scipy import stats
 
 from .gaps import GapPlan, Key
 from .intervals import newcombe_z, two_sided_z
-from .rates import rate_cells
+from .rates import Tally, rate_cells
 
 __all__ = ["gap_interval", "range_quantile", "worst_interval"]
 
 FloatArray = npt.NDArray[np.float64]
+Limits = Callable[[GapPlan, Key, float], tuple[FloatArray, FloatArray]]
 
 
 @lru_cache(maxsize=1024)
@@ -53,8 +55,16 @@ def pair_limits(plan: GapPlan, key: Key, z: float) -> tuple[FloatArray, FloatArr
     return newcombe_z(rows, columns, z, correlations(plan, key))
 
 
-def gap_interval(plan: GapPlan, metric: str, confidence: float = 0.95) -> tuple[float, float] | None:
+def gap_interval(
+    plan: GapPlan, metric: str, confidence: float = 0.95, limits: Limits = pair_limits
+) -> tuple[float, float] | None:
     """The interval of a gap, ``None`` where the gap is undefined.
+
+    Args:
+        plan: of the measured counts.
+        metric: one of ``GAPS``.
+        confidence: of the interval.
+        limits: (E, E) limits of the differences of a rate's eligible groups, at so many standard errors.
 
     The lower end is the largest lower bound of any difference of two groups, floored at 0, the bounds holding for all
     pairs (and for an equalized odds difference for TPR and FPR, and for all classes) at once. The upper end is the
@@ -73,16 +83,24 @@ def gap_interval(plan: GapPlan, metric: str, confidence: float = 0.95) -> tuple[
         lows, highs = [], []
         for key in bundle:
             c = range_quantile(int(plan.eligible[key].sum()), confidence ** (1 / sides))
-            lows.append(max(0.0, float(pair_limits(plan, key, c)[0].max())))
-            highs.append(float(pair_limits(plan, key, z)[1].max()))
+            lows.append(max(0.0, float(limits(plan, key, c)[0].max())))
+            highs.append(float(limits(plan, key, z)[1].max()))
         mean = metric == "eod_mean"
         low = max(low, float(np.mean(lows)) if mean else max(lows))
         high = max(high, float(np.mean(highs)) if mean else max(highs))
     return low, min(high, 1.0)
 
 
-def worst_interval(plan: GapPlan, confidence: float = 0.95) -> tuple[float, float] | None:
+def worst_interval(
+    plan: GapPlan, confidence: float = 0.95, effective: Tally | None = None
+) -> tuple[float, float] | None:
     """The interval of the worst group's accuracy, ``None`` where no group is eligible.
+
+    Args:
+        plan: of the measured counts.
+        confidence: of the interval.
+        effective: right answers and members of the (E,) eligible groups as so many independent rows; by default those
+            of the plan.
 
     From the smallest lower exact limit (it fails only if the limit of the truly worst group does) to the smallest upper
     limit, the upper limits holding for all groups at once (Sidak, one-sided). Exact limits, since Wilson's upper limit
@@ -94,7 +112,8 @@ def worst_interval(plan: GapPlan, confidence: float = 0.95) -> tuple[float, floa
     chosen = plan.eligible[key]
     if not chosen.any():
         return None
-    right, totals = plan.tallies[key].successes[chosen], plan.tallies[key].totals[chosen]
+    found = effective or Tally(plan.tallies[key].successes[chosen], plan.tallies[key].totals[chosen])
+    right, totals = found.successes, found.totals
     one = (1 + confidence) / 2
     every = max(one, confidence ** (1 / int(chosen.sum())))
     low = np.where(right > 0, stats.beta.ppf(1 - one, right, totals - right + 1), 0.0)

@@ -208,12 +208,29 @@ def test_what_is_not_measurable_is_not_compared_on_the_board(rewritten: Callable
     assert all(not row.bands for row in board.rows)
 
 
-def test_a_row_of_units_has_intervals_over_units_and_none_that_lie(rewritten: Callable[..., Path]) -> None:
+def test_a_row_of_units_has_intervals_and_chance_over_units(rewritten: Callable[..., Path]) -> None:
     row = row_of(board_of(rewritten("good", writes(0.5, 1))), "good")
     assert any(note.startswith("lines with one doc.pair are one unit") for note in row.notes)
     assert "clusters" in str(row.judgement.accuracy.interval)
-    assert row.judgement.dpd.value is not None
-    assert (row.judgement.dpd.low, row.judgement.dpd.chance) == (None, None)
+    dpd = row.judgement.dpd
+    assert dpd.low is not None
+    assert dpd.low <= dpd.value <= dpd.high
+    assert dpd.interval == f"simultaneous over {PAIRS} clusters"
+    assert dpd.chance.median > 0
+    assert dpd.chance.p_value > 0.01
+    biased = row_of(board_of(rewritten("biased", writes(0.9, 1))), "biased").judgement.dpd
+    assert biased.low > 0.4
+    assert biased.chance.p_value < 0.01
+
+
+def test_a_gap_without_a_chance_level_says_why_on_its_row(
+    rewritten: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groupgap.metrics.cluster_chance.FIXED", -1.0)
+    row = row_of(board_of(rewritten("good", writes(0.5, 1))), "good")
+    assert row.judgement.dpd.chance is None
+    told = [note for note in row.notes if note.startswith("no chance level of ")]
+    assert told[0].startswith("no chance level of accuracy spread, demographic parity difference: 0 of ")
 
 
 def test_odd_texts_are_counted_as_what_they_are(rewritten: Callable[..., Path]) -> None:

@@ -1,0 +1,39 @@
+"""One judgement a run: over its answers, or over the units that its documents come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..metrics import Judgement, count_clusters, judge_all, judge_clusters
+from .answers import Answers
+
+
+def judgements_of(answers: Sequence[Answers], how: Mapping[str, Any]) -> Iterator[Judgement]:
+    """Judge runs of one task, in their order; those of no units together, for they share draws.
+
+    Args:
+        answers: along one axis, with the same groups and classes.
+        how: what :func:`groupgap.metrics.judge_all` and :func:`groupgap.metrics.judge_clusters` take.
+    """
+    alone = iter(judge_all([one.counts() for one in answers if one.clusters is None], **how))
+    for one in answers:
+        if one.clusters is None:
+            yield next(alone)
+        else:
+            pairs = one.labels, one.predictions
+            units = count_clusters(pairs, one.membership, one.clusters, one.groups, one.classes)
+            yield judge_clusters(units, **how)
+
+
+def without_chance(judgement: Judgement, metrics: Mapping[str, str]) -> Iterator[str]:
+    """Why gaps have no chance level, in words.
+
+    Args:
+        judgement: of one run.
+        metrics: names of its estimates, and what they are called.
+    """
+    reasons = {metric: getattr(judgement, metric).no_chance for metric in metrics}
+    for reason in dict.fromkeys(why for why in reasons.values() if why):
+        named = ", ".join(metrics[metric] for metric, why in reasons.items() if why == reason)
+        yield f"no chance level of {named}: {reason}"
