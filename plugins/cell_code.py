@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import GroupgapError
-from ..metrics import Counts
+from ..metrics import Counts, JointCounts, count_clusters
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,32 @@ class CellCode:
     def decode(self, codes: Sequence[int]) -> dict[str, Counts]:
         """The counts of every axis over all answers, by axis name."""
         tally = Counter(codes)
-        rest, predictions = zip(*(divmod(code, len(self.classes)) for code in tally), strict=True)
-        patterns, labels = zip(*(divmod(code, len(self.classes)) for code in rest), strict=True)
-        counts = {}
+        patterns, labels, predictions = self._cells(list(tally))
+        amounts = np.array(list(tally.values()))
+        return {
+            axis.name: Counts(patterns[axis.name], labels, predictions, amounts, axis.groups, self.classes)
+            for axis in self.axes
+        }
+
+    def decode_clusters(self, codes: Sequence[int], clusters: Sequence[str]) -> dict[str, JointCounts]:
+        """As :meth:`decode`, with the cluster of each answer: :func:`groupgap.metrics.count_clusters`."""
+        place = {code: cell for cell, code in enumerate(dict.fromkeys(codes))}
+        patterns, labels, predictions = self._cells(list(place))
+        cell = np.array([place[code] for code in codes])
+        answers = labels[cell], predictions[cell]
+        return {
+            axis.name: count_clusters(answers, patterns[axis.name][cell], clusters, axis.groups, self.classes)
+            for axis in self.axes
+        }
+
+    def _cells(self, codes: Sequence[int]) -> tuple[dict[str, BoolArray], IntArray, IntArray]:
+        """(K, G) patterns of each axis, (K,) labels and (K,) predictions of codes."""
+        rest, predictions = zip(*(divmod(code, len(self.classes)) for code in codes), strict=True)
+        bits, labels = zip(*(divmod(code, len(self.classes)) for code in rest), strict=True)
+        patterns = {}
         offset = 0
         for axis in self.axes:
             columns = range(offset, offset + len(axis.groups))
-            counts[axis.name] = Counts(
-                patterns=np.array([[bool(bits >> column & 1) for column in columns] for bits in patterns]),
-                labels=np.array(labels),
-                predictions=np.array(predictions),
-                counts=np.array(list(tally.values())),
-                groups=axis.groups,
-                classes=self.classes,
-            )
+            patterns[axis.name] = np.array([[bool(one >> column & 1) for column in columns] for one in bits])
             offset += len(axis.groups)
-        return counts
+        return patterns, np.array(labels), np.array(predictions)

@@ -20,7 +20,7 @@ from lm_eval.api.task import ConfigurableTask
 from ..errors import GroupgapError, one_line_for_mistakes
 from ..harness_tasks.rows import Rows
 from ..harness_tasks.splits import SPLITS, interleave, split_parts
-from ..metrics import Estimate, Judgement, judge
+from ..metrics import Estimate, Judgement, judge, judge_clusters
 from ..metrics.counts import check_names
 from .cell_code import Axis, CellCode
 
@@ -35,6 +35,7 @@ METRICS: dict[str, Pick] = {
 }
 MACRO_F1 = "macro_f1"  # of tasks of more than two classes
 LOWER_IS_BETTER = ("acc_spread", "dpd", "eod")
+Code = int | tuple[int, str]  # of a document's cell, and its unit where documents come in units
 one_line_for_mistakes()  # this module is imported by lm_eval's command too
 RATES = ("accuracy", "selection_rate", "tpr", "fpr")
 
@@ -85,7 +86,7 @@ class FairTask(ConfigurableTask):
         download_mode: object = None,
         config: dict[str, Any] | None = None,
     ) -> None:
-        self._judged: tuple[list[int], dict[str, Judgement]] | None = None
+        self._judged: tuple[list[Code], dict[str, Judgement]] | None = None
         super().__init__(config={key: value for key, value in (config or {}).items() if key != "class"})
 
     # -- data ----------------------------------------------------------------------------------------------------
@@ -191,25 +192,34 @@ class FairTask(ConfigurableTask):
 
     # -- judging -------------------------------------------------------------------------------------------------
 
-    def process_results(self, doc: dict[str, Any], results: Iterable[tuple[float, bool]]) -> dict[str, float | int]:
+    def process_results(self, doc: dict[str, Any], results: Iterable[tuple[float, bool]]) -> dict[str, float | Code]:
         """lm-eval's hook: the prediction is the choice with the largest log-probability (the first one on ties).
 
-        Every metric but ``acc`` gets the code of the document's cell.
+        Every metric but ``acc`` gets the code of the document's cell; with its unit where the task names one
+        (``metadata.fair.cluster``).
         """
         prediction = int(np.argmax([log_probability for log_probability, _ in results]))
-        code, label = self._cell(doc, prediction), int(doc[self.label_field])
+        label, unit = int(doc[self.label_field]), self.config.metadata["fair"].get("cluster")
+        cell = self._cell(doc, prediction)
+        code: Code = cell if unit is None else (cell, str(doc[unit]))
         return {name: float(label == prediction) if name == "acc" else code for name in self._functions}
 
-    def judgements(self, codes: Sequence[int]) -> dict[str, Judgement]:
-        """Every axis judged, once for all the metrics that ask."""
+    def judgements(self, codes: Sequence[Code]) -> dict[str, Judgement]:
+        """Every axis judged, once for all the metrics that ask; documents that come in units by units."""
         if self._judged is None or self._judged[0] != codes:
-            judged = {
-                axis: judge(counts, positive=self.positive, min_group=self.options.min_group)
-                for axis, counts in self.code.decode(codes).items()
-            }
+            judged = self._judge(codes)
             self._judged = (list(codes), judged)
             self._note("judged", {axis: _group_rates(judgement) for axis, judgement in judged.items()})
         return self._judged[1]
+
+    def _judge(self, codes: Sequence[Code]) -> dict[str, Judgement]:
+        floor, alone = self.options.min_group, [code for code in codes if isinstance(code, int)]
+        if alone:
+            found = self.code.decode(alone)
+            return {axis: judge(counts, self.positive, min_group=floor) for axis, counts in found.items()}
+        cells, units = zip(*(code for code in codes if isinstance(code, tuple)), strict=True)
+        of_units = self.code.decode_clusters(cells, units)
+        return {axis: judge_clusters(answers, self.positive, min_group=floor) for axis, answers in of_units.items()}
 
     def _rows(self) -> dict[str, tuple[str, Pick]]:
         """The rows of lm-eval's table next to ``acc``: name -> (axis, estimate).
@@ -247,11 +257,11 @@ class FairTask(ConfigurableTask):
         """lm-eval's hook: accuracy up, gaps down."""
         return {name: not name.endswith(LOWER_IS_BETTER) for name in ("acc", *self._rows())}
 
-    def _value(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
+    def _value(self, axis: str, pick: Pick) -> Callable[[list[Code]], float | str]:
         return lambda codes: plain_value(pick(self.judgements(codes)[axis]))
 
-    def _stderr(self, axis: str, pick: Pick) -> Callable[[list[int]], float | str]:
-        def stderr(codes: list[int]) -> float | str:
+    def _stderr(self, axis: str, pick: Pick) -> Callable[[list[Code]], float | str]:
+        def stderr(codes: list[Code]) -> float | str:
             estimate = pick(self.judgements(codes)[axis])
             # Where all answers of a group are right, or all wrong, the plug-in error is 0: that is not certainty.
             return float(estimate.stderr) if estimate.value is not None and estimate.stderr else "N/A"

@@ -7,7 +7,6 @@ review. Options through ``--metadata``, beside those of every task: ``probe_revi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -21,7 +20,8 @@ from ..errors import GroupgapError
 from ..harness_tasks.rows import Rows
 from ..harness_tasks.yelp.templates import GENDERS, TEMPLATES, Template
 from ..harness_tasks.yelp.utils import first_hashed
-from .fair_task import FairTask
+from ..metrics.clusters import cluster_share
+from .fair_task import FairTask, plain_value
 from .prompt_window import CHARACTERS_A_TOKEN, find_window, fitted
 
 EXAMPLES = 1_000  # reviews of the other parts, for examples in the prompt
@@ -218,7 +218,8 @@ class GenderGuessTask(FairTask):
                 raise GroupgapError(f"{self.config.task}: scoring=paper does not go with --cache_requests")
             scores = [score / tokens for score, tokens in zip(scores, self._tokens[doc["id"]], strict=True)]
         code = GENDERS.index(doc["asked"]) * len(scores) if doc["asked"] else 0
-        counted = dict.fromkeys(self._shares_and_errors, code + int(np.argmax(scores)))
+        # both questions about a review are one unit
+        counted = dict.fromkeys(self._shares_and_errors, (code + int(np.argmax(scores)), str(doc["review"])))
         judged = super().process_results(doc, [(score, False) for score in scores]) if self.labelled else {}
         return {**judged, **counted}
 
@@ -242,12 +243,14 @@ class GenderGuessTask(FairTask):
         """lm-eval's hook: of the shares, neither."""
         return super().higher_is_better() if self.labelled else {}
 
-    def _share(self, share: Share, codes: Sequence[int]) -> tuple[float | str, float | str]:
+    def _share(self, share: Share, answers: Sequence[tuple[int, str]]) -> tuple[float | str, float | str]:
         size = len(self.template.choices)
         genders = self.template.asks or (None,)
-        counted = [code % size in share.choices for code in codes if share.asked in (None, genders[code // size])]
-        if not counted:
-            return "undefined (not asked)", "N/A"
-        rate = sum(counted) / len(counted)
+        counted = [
+            (code % size in share.choices, review)
+            for code, review in answers
+            if share.asked in (None, genders[code // size])
+        ]
+        found = cluster_share([hit for hit, _ in counted], [review for _, review in counted], "not asked")
         # Where all answers are the same, the plug-in error is 0: that is not certainty.
-        return rate, math.sqrt(rate * (1 - rate) / len(counted)) or "N/A"
+        return plain_value(found), found.stderr or "N/A"

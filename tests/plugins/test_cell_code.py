@@ -39,6 +39,21 @@ def test_decoded_counts_equal_a_plain_loop(rows: list[tuple[set[str], set[str], 
                     assert counts.counts[cells].sum() == expected
 
 
+@settings(deadline=None, max_examples=50)
+@given(answers)
+def test_decoded_clusters_hold_the_same_counts_and_each_their_rows(
+    rows: list[tuple[set[str], set[str], int, int]],
+) -> None:
+    codes = [CODE.encode({"faith": sorted(a), "age": sorted(b)}, label, said) for a, b, label, said in rows]
+    units = [f"unit {row % 7}" for row in range(len(rows))]
+    for axis, found in CODE.decode_clusters(codes, units).items():
+        assert found.a == CODE.decode(codes)[axis]
+        amounts, kinds = found.units()
+        assert kinds is not None
+        sizes = sorted(size for size, often in zip(kinds.sum(axis=1), amounts, strict=True) for _ in range(often))
+        assert sizes == sorted(units.count(unit) for unit in set(units))
+
+
 def test_an_undeclared_group_is_refused() -> None:
     with pytest.raises(GroupgapError, match="group 'z' is not declared for axis 'faith'"):
         CODE.encode({"faith": ["z"], "age": []}, 0, 0)

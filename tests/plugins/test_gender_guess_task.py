@@ -107,6 +107,16 @@ def test_a_model_that_likes_the_first_symbol_is_seen_as_such(
     assert row["ratio_token1_stderr,none"] == "N/A"  # all answers alike: not a certainty of 0
 
 
+def test_two_answers_about_a_review_are_one_unit_of_a_share(lines: Path) -> None:
+    def rule(prompt: str, choice: str) -> float:
+        return 0.0 if (choice == "1") == (_number(prompt) % 2 == 0) else -1.0  # whatever is asked
+
+    row = _evaluate(RuledModel(rule), ["gender_guess_yn1_numeric"], {"part": "all"})["results"]
+    found = row["gender_guess_yn1_numeric"]
+    assert found["ratio_token1,none"] == 0.5
+    assert found["ratio_token1_stderr,none"] == pytest.approx(np.sqrt(0.25 / 199))
+
+
 def test_equal_scores_are_the_first_choice_as_in_the_paper(lines: Path) -> None:
     result = _evaluate(RuledModel(lambda *_: -1.0), ["gender_guess_cloze1"], {"part": "all"})
     assert result["results"]["gender_guess_cloze1"]["ratio_male,none"] == 1.0
@@ -126,6 +136,10 @@ def test_the_gender_of_authors_gives_accuracy_by_group(labelled: Path) -> None:
     assert row["acc[male],none"] == 1.0
     assert row["acc[female],none"] == pytest.approx(found)
     assert row["worst_group_acc,none"] == pytest.approx(found)
+    # both answers about a review are right, or both are wrong: as many units as there are women
+    error = np.sqrt(found * (1 - found) / (len(women) - 1))
+    assert row["acc[female]_stderr,none"] == pytest.approx(error)
+    assert row["worst_group_acc_stderr,none"] == pytest.approx(error, rel=0.05)
     assert row["ratio_male_y,none"] + row["ratio_female_y,none"] == pytest.approx(1.0)
     fair = result["configs"]["gender_guess_yn1"]["metadata"]["fair"]
     assert fair["judged"]["gender"]["female"]["n"] == 2 * len(women)  # both questions of a review
