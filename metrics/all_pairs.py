@@ -16,10 +16,17 @@ import numpy.typing as npt
 
 from ..errors import GroupgapError
 from .arguments import check_confidence, check_draws, check_min_group, check_positive, check_seed
-from .bootstrap import tallies_of_features
 from .counts import Counts, count
-from .extremes import MINIMAL_DETECTABLE, Maximum, TooFewDraws, compare_maxima, maximum_of_gap, maximum_of_worst
-from .gaps import GapPlan, Key, plan_gaps
+from .extremes import (
+    MINIMAL_DETECTABLE,
+    DifferenceOfMaxima,
+    Maximum,
+    TooFewDraws,
+    compare_maxima,
+    maximum_of_gap,
+    maximum_of_worst,
+)
+from .gaps import GAPS, GapPlan, Key, plan_gaps
 from .paired import bonett_price, cluster_difference
 from .rates import EMPTY, Tally
 from .swap import mcnemar_p_values, swap_p_value
@@ -34,6 +41,7 @@ Measure = tuple[str, str | None]
 
 EXTREMES = ("worst_group", "dpd", "eod")
 _CHUNK_BYTES = 1 << 23  # of one block of drawn samples
+_HELD_BYTES = 96 << 20  # of the maxima that are compared with each other at a time
 _EXACT = 1 << 24  # integers up to which single precision counts exactly
 
 
@@ -234,19 +242,41 @@ def _extremes(
     drawn = _draw(samples, systems, drawing)
     reasons = {}
     for number, metric in enumerate(EXTREMES):
-        maxima = [_maximum(plan, metric, drawn.tallies(system)) for system, plan in enumerate(plans)]
-        for pair, (one, other) in enumerate(pairs.tolist()):
-            a, b = maxima[one], maxima[other]
-            if isinstance(a, str) or isinstance(b, str):
-                reasons[number + 1, pair] = a if isinstance(a, str) else str(b)
-                continue
-            # the worst group is the maximum of minus the accuracy
-            found = compare_maxima(*((b, a) if metric == "worst_group" else (a, b)), drawing.confidence)
-            if isinstance(found, TooFewDraws):
-                reasons[number + 1, pair] = found.reason
-            else:
-                out[:, number, pair] = found.value, found.low, found.high, found.p_value, found.minimal_detectable
+        held: dict[int, Maximum | str] = {}
+        for block in _blocks(pairs, _most_held(plans[0], metric, drawing.draws)):
+            needed = np.unique(pairs[block]).tolist()
+            held = {one: held[one] if one in held else _maximum(plans[one], metric, one, drawn) for one in needed}
+            for pair in block.tolist():
+                a, b = (held[one] for one in pairs[pair].tolist())
+                found = _compared(metric, a, b, drawing.confidence)
+                if isinstance(found, str):
+                    reasons[number + 1, pair] = found
+                else:
+                    out[:, number, pair] = found.value, found.low, found.high, found.p_value, found.minimal_detectable
     return reasons
+
+
+def _most_held(plan: GapPlan, metric: str, draws: int) -> int:
+    """How many maxima of a metric may be held at once, were all groups nearly tied."""
+    ends = 1 if metric == "worst_group" else 2 * len(GAPS[metric]) * len(plan.classes)
+    return max(2, _HELD_BYTES // (8 * draws * (2 + ends * len(plan.counts.groups))))
+
+
+def _blocks(pairs: IntArray, most: int) -> list[IntArray]:
+    """The positions of the pairs in blocks in each of which at most so many systems meet."""
+    rows, columns = (pairs // max(1, most // 2)).T
+    order = np.lexsort((columns, rows))
+    starts = np.flatnonzero(np.diff(rows[order]) | np.diff(columns[order])) + 1
+    return np.split(order, starts)
+
+
+def _compared(metric: str, a: Maximum | str, b: Maximum | str, confidence: float) -> DifferenceOfMaxima | str:
+    """The comparison, or why there is none."""
+    if isinstance(a, str) or isinstance(b, str):
+        return a if isinstance(a, str) else str(b)
+    # the worst group is the maximum of minus the accuracy
+    found = compare_maxima(*((b, a) if metric == "worst_group" else (a, b)), confidence)
+    return found.reason if isinstance(found, TooFewDraws) else found
 
 
 def _plan(samples: Samples, predictions: IntArray) -> GapPlan:
@@ -258,12 +288,15 @@ def _plan(samples: Samples, predictions: IntArray) -> GapPlan:
     return plan if len(counts) == 1 else SeedPlan(plan.counts, plan.classes, plan.min_group, len(counts))
 
 
-def _maximum(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> Maximum | str:
-    """The maximum in the draws, or why there is none."""
-    estimate = plan.worst_group() if metric == "worst_group" else plan.gap(metric)
+def _maximum(plan: GapPlan, metric: str, system: int, drawn: _Drawn) -> Maximum | str:
+    """The maximum in the draws of a system, or why there is none."""
+    worst = metric == "worst_group"
+    estimate = plan.worst_group() if worst else plan.gap(metric)
     if estimate.value is None:
         return str(estimate.reason)
-    return maximum_of_worst(plan, tallies) if metric == "worst_group" else maximum_of_gap(plan, metric, tallies)
+    bundles = ((("accuracy", None),),) if worst else plan.bundles(metric)
+    tallies = {key: drawn.tally(system, key) for bundle in bundles for key in bundle}
+    return maximum_of_worst(plan, tallies) if worst else maximum_of_gap(plan, metric, tallies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,42 +304,56 @@ class _Drawn:
     """Group counts in bootstrap draws, kept small; all systems in the same draws.
 
     Attributes:
-        shared: (F, draws) members, then positives of each class: the same for all systems.
-        systems: for each system (F, draws) right answers, then selected and true positives of each class.
+        shared: (1 + classes, G, draws) members, then positives of each class: the same for all systems.
+        systems: for each system (1 + 2 classes, G, draws) right answers, then selected and true positives of each
+            class.
         seeds: rows of each system, over which its counts are summed.
-        samples: what was asked.
+        classes: class indices whose rates are compared.
     """
 
-    shared: npt.NDArray[np.floating]
-    systems: list[npt.NDArray[np.floating]]
+    shared: npt.NDArray[np.unsignedinteger]
+    systems: list[npt.NDArray[np.unsignedinteger]]
     seeds: tuple[int, ...]
-    samples: Samples
+    classes: tuple[int, ...]
 
-    def tallies(self, system: int) -> dict[Key, Tally]:
-        """Tallies (G, draws) of one system, averaged over its seeds."""
-        classes = self.samples.indices
-        members, *positives = np.split(self.shared.astype(np.float64), 1 + len(classes))
-        found = self.systems[system].astype(np.float64) / self.seeds[system]
-        right, *answers = np.split(found, 1 + 2 * len(classes))
-        parts = [members, right]
-        for selected, positive, true_positive in zip(answers[::2], positives, answers[1::2], strict=True):
-            parts += [selected, positive, true_positive]
-        return tallies_of_features(np.concatenate(parts), len(self.samples.groups), classes)
+    def tally(self, system: int, key: Key) -> Tally:
+        """Tally (G, draws) of a rate of one system, averaged over its seeds."""
+        rate, index = key
+        members = self.shared[0].astype(np.float64)
+        if index is None:
+            return Tally(self._average(system, 0), members)
+        place = self.classes.index(index)
+        if rate == "selection_rate":
+            return Tally(self._average(system, 1 + 2 * place), members)
+        positives, true_positives = self.shared[1 + place].astype(np.float64), self._average(system, 2 + 2 * place)
+        if rate == "tpr":
+            return Tally(true_positives, positives)
+        return Tally(self._average(system, 1 + 2 * place) - true_positives, members - positives)
+
+    def _average(self, system: int, feature: int) -> FloatArray:
+        """(G, draws) mean over the seeds."""
+        return np.asarray(self.systems[system][feature] / self.seeds[system], dtype=np.float64)
 
 
 def _draw(samples: Samples, systems: Sequence[IntArray], drawing: _Drawing) -> _Drawn:
     members = samples.membership.astype(np.uint8)
     positives = [members * (samples.labels == index)[:, None] for index in samples.indices]
     features = [np.concatenate([members, *positives], axis=1), *(_answers(samples, one, positives) for one in systems)]
-    blocks = [samples.by_unit(one) for one in features]
     seeds = tuple(map(len, systems))
-    precision = np.float32 if len(samples.labels) * max(seeds) < _EXACT else np.float64
-    summed = [np.empty((block.shape[1], drawing.draws), dtype=precision) for block in blocks]
+    largest = 1 if samples.clusters is None else int(np.bincount(samples.clusters).max())
+    most = samples.units * largest * max(seeds)  # what a draw can hold, where it draws the largest unit alone
+    precision = np.float32 if most < _EXACT else np.float64
+    blocks = np.concatenate([samples.by_unit(one) for one in features], axis=1)
+    summed = np.empty((blocks.shape[1], drawing.draws), dtype=np.min_scalar_type(most))
+    width = max(1, _CHUNK_BYTES // len(blocks))
     for rows, drawn in _resamples(samples.units, drawing):
         weights = drawn.astype(precision)
-        for block, total in zip(blocks, summed, strict=True):
-            total[:, rows] = (weights @ block.astype(precision)).T
-    return _Drawn(summed[0], summed[1:], seeds, samples)
+        for start in range(0, len(summed), width):
+            columns = slice(start, start + width)
+            summed[columns, rows] = (weights @ blocks[:, columns].astype(precision)).T
+    split = np.split(summed, np.cumsum([one.shape[1] for one in features])[:-1])
+    shared, *answers = (one.reshape(-1, len(samples.groups), drawing.draws) for one in split)
+    return _Drawn(shared, answers, seeds, samples.indices)
 
 
 def _answers(

@@ -98,11 +98,6 @@ class Maximum:
     floors: Floors
     draws: FloatArray
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of its arrays."""
-        return self.upper.nbytes + self.draws.nbytes + self.floors.parts.nbytes
-
     def where(self, chosen: BoolArray) -> Maximum:
         """In some of the draws."""
         floors = Floors(self.floors.parts[:, chosen], self.floors.sums)

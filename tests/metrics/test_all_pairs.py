@@ -120,6 +120,35 @@ def test_blocks_of_draws_do_not_matter_and_equal_seeds_give_equal_numbers(monkey
     assert np.array_equal(first.low, second.low)
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_what_is_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch, seeds: int) -> None:
+    """Two maxima at a time and five columns at a time against all at once, with pairs in no order."""
+    rng = np.random.default_rng(2)
+    samples = asked(rng, None, 3)
+    systems = [answers(samples, rng, 0.6 + 0.02 * number, seeds) for number in range(7)]
+    pairs = [(5, 2), (0, 6), (3, 4), (6, 5), (1, 0), (0, 1), (2, 3)]
+    whole = compare_all(samples, systems, pairs, draws=300)
+    monkeypatch.setattr("groupgap.metrics.all_pairs._HELD_BYTES", 1)
+    monkeypatch.setattr("groupgap.metrics.all_pairs._CHUNK_BYTES", 5 * N)
+    parts = compare_all(samples, systems, pairs, draws=300)
+    for name in ("value", "low", "high", "p_value", "detectable"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
+
+
+def test_a_draw_may_hold_far_more_samples_than_there_are() -> None:
+    """A cluster of nearly all samples is drawn several times in one draw in four."""
+    rng = np.random.default_rng(3)
+    samples = replace(asked(rng, n=30_000), clusters=np.array([0] * 29_800 + list(range(1, 201))))
+    a, b = (answers(samples, rng, accuracy) for accuracy in (0.9, 0.7))
+    found = compare_all(samples, [a, b], [(0, 1)], draws=1_000)
+    joint = count_pair(
+        samples.labels, (a[0], b[0]), samples.membership, GROUPS, samples.classes, np.asarray(samples.clusters)
+    )
+    expected = compare(joint, 1, draws=1_000).find("worst_group")
+    for name in ("value", "low", "high"):
+        assert getattr(found, name)[1, 0] == pytest.approx(getattr(expected, name), abs=0.01), name
+
+
 def test_no_pair_and_no_sample() -> None:
     rng = np.random.default_rng(2)
     samples = asked(rng)
