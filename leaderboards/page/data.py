@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...metrics import Calibration, CalibrationReport, Estimate, GroupRates
+from ...metrics import Calibration, Estimate, GroupRates
 from ..board import METRICS, Board, Row, SeedResult
 from ..flips import COSTS, HIGHER_IS_BETTER, Flips, fronts, ranks
 from ..format import format_decided
@@ -36,7 +36,7 @@ def page_data(board: Board, flips: Sequence[Flips]) -> str:
         "rates": RATES,
         "calibration": CALIBRATION,
         "tables": [_table(task, axis, rows) for (task, axis), rows in board.tables.items()],
-        "rows": [_row(row, told) for row in board.rows],
+        "rows": _columns(board.rows, told),
         "provenance": [list(map(list, entries)) for entries in told],
         "blocks": [_block(block) for block in board.blocks],
         "flips": [{"between": one.between, "metrics": one.metrics, **asdict(one.counts)} for one in flips],
@@ -56,13 +56,26 @@ def _table(task: str, axis: str, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def _columns(rows: Sequence[Row], told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, list[Any]]:
+    """The rows key by key, the estimates measure by measure: neighbours are alike, which is what deflate compresses."""
+    found = [_row(row, told) for row in rows]
+    groups = [row.judgement.groups.values() for row in rows]
+    overall = [None if row.calibration is None else row.calibration.overall for row in rows]
+    return {key: [one[key] for one in found] for key in (found[0] if found else ["variant"])} | {
+        "metrics": [[_estimate(getattr(row.judgement, metric)) for row in rows] for metric in METRICS],
+        "rates": [[[_estimate(getattr(rates, rate)) for rates in one] for one in groups] for rate in RATES],
+        "calibration": [[one and _estimate(getattr(one, name)) for one in overall] for name in CALIBRATION],
+        "curve": [one and _curve(one) for one in overall],
+    }
+
+
 def _row(row: Row, told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, Any]:
+    """What is no estimate; ``None`` where there is nothing to say."""
     judged = row.judgement
     document: dict[str, Any] = {
         "variant": plain(row.variant),
         "base": _text(row.base),
         "method": _text(row.method),
-        "metrics": [_estimate(getattr(judged, metric)) for metric in METRICS],
         "groups": [_group(name, rates, row) for name, rates in judged.groups.items()],
         "n": row.n,
         "classes": len(row.classes),
@@ -71,7 +84,6 @@ def _row(row: Row, told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, An
         "provenance": [told.setdefault(_entries(one), len(told)) for one in row.provenance],
     }
     optional = {
-        "calibration": None if row.calibration is None else _report(row.calibration),
         "seeds": [_seed(one) for one in row.by_seed],
         "bands": [row.bands.get(metric, "") for metric in BANDED] if row.bands else None,
         "raw": None if row.raw is None else [_estimate(getattr(row.raw, metric)) for metric in METRICS],
@@ -83,7 +95,7 @@ def _row(row: Row, told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, An
         "limited": row.limited,
         "notes": [plain(note) for note in row.notes],
     }
-    return document | {key: value for key, value in optional.items() if value not in (None, [], False)}
+    return document | {key: value or None for key, value in optional.items()}
 
 
 def _text(text: str | None) -> str | None:
@@ -95,12 +107,16 @@ def _entries(provenance: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _estimate(estimate: Estimate) -> Packed:
-    """``[value, low, high, chance median, chance p95, chance p, group, ...]`` in thousandths, or why there is none."""
+    """A value and what belongs to it, in thousandths; or why there is none.
+
+    ``[value, distance down to the lower end, up to the upper end, chance median, chance p95, chance p, group, ...]``,
+    without what is ``None`` at its end.
+    """
     if estimate.value is None:
         return plain(f"{estimate.reason}, n = {estimate.n}")
     found: list[Any] = [shown(estimate.value)]
     known = estimate.low is not None and estimate.high is not None
-    found += [shown(estimate.low or 0.0), shown(estimate.high or 0.0)] if known else [None, None]
+    found += [found[0] - shown(estimate.low or 0.0), shown(estimate.high or 0.0) - found[0]] if known else [None, None]
     chance = estimate.chance
     found += [None] * 3 if chance is None else [shown(chance.median), shown(chance.p95), short_p(chance.p_value)]
     found += [" / ".join(map(plain, estimate.groups)) or None, plain(format_decided(estimate)) or None]
@@ -110,17 +126,8 @@ def _estimate(estimate: Estimate) -> Packed:
 
 
 def _group(name: str, rates: GroupRates, row: Row) -> list[Any]:
-    """Name, n, positives, negatives, why it enters no gap, and an estimate of each of ``RATES``."""
-    estimates = [_estimate(getattr(rates, rate)) for rate in RATES]
-    return [plain(name), rates.n, rates.positives, rates.negatives, _text(row.left_out.get(name)), *estimates]
-
-
-def _report(report: CalibrationReport) -> dict[str, Any]:
-    return {"overall": _calibration(report.overall), "curve": _curve(report.overall)}
-
-
-def _calibration(found: Calibration) -> list[Packed]:
-    return [_estimate(getattr(found, name)) for name in CALIBRATION]
+    """Name, n, positives, negatives, and why it enters no gap."""
+    return [plain(name), rates.n, rates.positives, rates.negatives, _text(row.left_out.get(name))]
 
 
 def _curve(found: Calibration) -> list[Any]:

@@ -68,7 +68,7 @@ async function start() {
   }
   if (!board.rows.length) return;
   document.addEventListener("click", followLink);
-  by("variant").addEventListener("close", () => state.row && change({ row: "", of: "" }));
+  by("variant").addEventListener("close", () => state.row && !by("variant").open && change({ row: "", of: "" }));
   by("variant").addEventListener("click", (event) => event.target === by("variant") && by("variant").close());
   document.querySelectorAll("form").forEach((form) => form.addEventListener("submit", (event) => event.preventDefault()));
   board.tables.forEach((table) => Object.assign(table, { order: table.rows }));

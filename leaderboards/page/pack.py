@@ -1,7 +1,8 @@
 """Numbers made small for the page: rounded as they are shown, laid out so that they compress, unpacked by the browser.
 
-Comparisons are columns of unsigned numbers, cut into a plane of low and a plane of high bytes, each column over all
-tables: neighbours are alike, which is what deflate compresses.
+Comparisons are columns of unsigned numbers over all tables, cut into a plane of low and a plane of high bytes. What
+follows nearly from other numbers is left away, and the columns that follow nearly from a difference and its interval
+are laid out in their order: neighbours are alike, which is what deflate compresses.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import Any
 
@@ -24,9 +26,10 @@ from ..markdown import plain
 from ..pairs import LEVEL, Pairs
 
 IntArray = npt.NDArray[np.int64]
-COLUMNS = ("value", "below", "above", "p", "detectable")
+COLUMNS = ("value", "below", "above", "verdict", "detectable")
 SMALLEST = 1e-4  # p-values under it are not told apart on the page; board.json has them
 HARMLESS = bytes.maketrans(b"<>&", b",.:")  # digits of Python's base 85 that html would read
+STEPS, FARTHEST = 128, 1023  # steps of a difference's size in widths of its interval; those beyond are alike
 CANNOT, APART, ALONE = 0, 1, 2  # what the test allows to say; ALONE: by its p-value, but not among all tests
 
 
@@ -46,7 +49,8 @@ def deflated(document: Mapping[str, Any], planes: bytes) -> str:
     The document is JSON; in front of it stands its length.
     """
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
-    packed = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    # Little memory means short blocks, each with a code of its own: they fit numbers that change from place to place.
+    packed = zlib.compressobj(9, zlib.DEFLATED, wbits=-15, memLevel=4, strategy=zlib.Z_FILTERED)
     raw = packed.compress(len(text).to_bytes(4, "little") + text + planes) + packed.flush()
     return f"{len(raw)} {base64.b85encode(raw, pad=True).translate(HARMLESS).decode('ascii')}"
 
@@ -64,6 +68,30 @@ def short_p(value: float) -> str:
     return next(text for text in texts if (float(text) < LEVEL) == (value < LEVEL))
 
 
+@dataclass(frozen=True)
+class _Entries:
+    """Comparisons as flat arrays of natural numbers or thousandths, as the page shows them.
+
+    Attributes:
+        metric: number of the metric.
+        value: A minus B.
+        expected: row A minus row B, each rounded as the page shows it; 0 where one is undefined.
+        below: from the lower end of the interval to the value.
+        above: from the value to the upper end.
+        verdict: place in the list of what is shown of tests.
+        detectable: difference that would be seen; as :func:`_seen` has it where the difference is told, for there it is
+            not shown.
+    """
+
+    metric: IntArray
+    value: IntArray
+    expected: IntArray
+    below: IntArray
+    above: IntArray
+    verdict: IntArray
+    detectable: IntArray
+
+
 def pack_pairs(tables: Sequence[Pairs], rows: Sequence[Sequence[Row]]) -> tuple[dict[str, Any], bytes]:
     """The comparisons of all tables.
 
@@ -72,47 +100,75 @@ def pack_pairs(tables: Sequence[Pairs], rows: Sequence[Sequence[Row]]) -> tuple[
         rows: the rows of each of these tables, in order.
 
     Returns:
-        A JSON-ready header (for each table: measures, pairs where they are not all, reasons; for all: the shown p and
-        q, and what they allow to say) and the planes: of each of ``COLUMNS`` the low bytes, then the high bytes, table
-        by table, measure by measure.
+        A JSON-ready header (for each table: measures, pairs where they are not all, reasons; for all: metrics, the
+        shown p and q, and what they allow to say) and the planes: of each of ``COLUMNS`` the low bytes, then the high
+        bytes. The first two go table by table, measure by measure, the others in the order of :func:`_order`.
     """
     found = [_verdicts(one) for one in tables]
     known = {verdict: p for of_table in found for verdict, p in of_table}
     verdicts = sorted(known, key=lambda one: (known[one], one))
     places = {verdict: place for place, verdict in enumerate(verdicts)}
-    columns: dict[str, list[IntArray]] = {name: [] for name in COLUMNS}
-    for one, of_table, shown_rows in zip(tables, found, rows, strict=True):
-        verdict = np.array([places[entry] for entry, _ in of_table], dtype=np.int64)
-        for name, column in zip(COLUMNS, _columns(one, verdict, shown_rows), strict=True):
-            columns[name].append(column)
-    planes = b""
-    for parts in columns.values():
-        whole = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-        planes += (whole & 0xFF).astype(np.uint8).tobytes() + (whole >> 8).astype(np.uint8).tobytes()
-    header = {"verdicts": [list(entry) for entry in verdicts], "tables": [_header(one) for one in tables]}
-    return header, planes
+    metrics = list(dict.fromkeys(metric for one in tables for metric, _ in one.found.measures))
+    parts = [
+        _entries(one, metrics, [places[verdict] for verdict, _ in of_table], of_rows)
+        for one, of_table, of_rows in zip(tables, found, rows, strict=True)
+    ]
+    planes = b"".join(
+        (column & 0xFF).astype(np.uint8).tobytes() + (column >> 8).astype(np.uint8).tobytes()
+        for column in _columns(parts)
+    )
+    told = {"metrics": metrics, "verdicts": [list(verdict) for verdict in verdicts]}
+    return told | {"tables": [_header(one) for one in tables]}, planes
 
 
-def _columns(pairs: Pairs, verdict: IntArray, rows: Sequence[Row]) -> Iterable[IntArray]:
-    """Value, distances to the ends of the interval, place of the verdict, detectable difference; flat, unsigned.
-
-    What follows nearly from other numbers on the page is left away: of the value the difference of the rows' rounded
-    numbers, of the upper distance the lower one, of the detectable difference (2.80 standard errors) half an interval.
-    """
+def _entries(pairs: Pairs, metrics: Sequence[str], verdict: Sequence[int], rows: Sequence[Row]) -> _Entries:
     found = pairs.found
-    value, low, high = (_thousandths(array) for array in (found.value, found.low, found.high))
-    detectable = np.minimum(_thousandths(found.detectable), 1000)
-    below, above = value - low, high - value
-    yield _zigzag(value - _differences(pairs, rows))
+    nothing = np.isnan(found.value + found.low + found.high)  # then the page has a reason
+    value, low, high = (_thousandths(np.where(nothing, 0.0, array)) for array in (found.value, found.low, found.high))
+    numbers = [metrics.index(metric) for metric, _ in found.measures]
+    told, below, above = pairs.q_value.ravel() < LEVEL, value - low, high - value
+    return _Entries(
+        metric=np.repeat(np.array(numbers, dtype=np.int64), len(found.pairs)),
+        value=value,
+        expected=_differences(pairs, rows),
+        below=below,
+        above=above,
+        verdict=np.array(verdict, dtype=np.int64),
+        detectable=np.where(told, _seen(below, above), np.minimum(_thousandths(found.detectable), 1000)),
+    )
+
+
+def _columns(parts: Sequence[_Entries]) -> Iterable[IntArray]:
+    """The columns of the page, unsigned: what is left of each number beside those that are known before it.
+
+    These are, of the value, the difference of the rows' rounded numbers, of the upper distance the lower one, of the
+    verdict its neighbour's, of the detectable difference :func:`_seen`.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
+    metric, value, expected, below, above, verdict, detectable = (
+        np.concatenate([nothing, *(getattr(part, one.name) for part in parts)]) for one in fields(_Entries)
+    )
+    order = _order(metric, value, below)
+    yield _zigzag(value - expected)
     yield below
-    yield _zigzag(above - below)
-    yield verdict
-    told = pairs.q_value.ravel() < LEVEL  # of a difference that is told, the detectable one is not shown
-    yield np.where(told, 0, _zigzag(detectable - (below + above) * 5 // 7))
+    yield _zigzag(above - below)[order]
+    yield _zigzag(np.diff(verdict[order], prepend=0))
+    yield _zigzag(detectable - _seen(below, above))[order]
+
+
+def _seen(below: IntArray, above: IntArray) -> IntArray:
+    """Nearly the detectable difference: the interval's farther end and 0.84 standard errors (3/14 of its width)."""
+    return np.maximum(below, above) + (below + above) * 3 // 14
+
+
+def _order(metric: IntArray, value: IntArray, below: IntArray) -> IntArray:
+    """The entries by metric, then by size of the difference against its interval: p and the interval's form follow."""
+    size = np.clip(value * STEPS // np.maximum(below, 1), -FARTHEST, FARTHEST)
+    return np.lexsort((below, size, metric))
 
 
 def _differences(pairs: Pairs, rows: Sequence[Row]) -> IntArray:
-    """(M * P,) row A minus row B, each rounded as the page shows it; 0 where one is undefined."""
+    """(M * P,) what :class:`_Entries` expects."""
     parts = []
     for metric, group in pairs.found.measures:
         estimates = [getattr(row.judgement, metric) if group is None else _accuracy_of(row, group) for row in rows]

@@ -177,6 +177,7 @@ def _resource(name: str) -> str:
 
 
 def _compact(name: str) -> str:
-    """A style or script of ours without indentation and lines that only comment."""
+    """A style or script of ours without indentation and comments; a style without needless spaces, too."""
     lines = (line.strip() for line in _resource(name).splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+    text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+    return re.sub(r"(?<=[{:;,]) | (?={)", "", text) if name.endswith(".css") else text

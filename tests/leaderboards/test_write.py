@@ -217,7 +217,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing(board: Board) -> None:
     assert "default-src 'none'" in html
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "https://" not in html
-    assert "prefers-color-scheme: dark" in html
+    assert "prefers-color-scheme:dark" in html
 
 
 def test_nan_cannot_be_written() -> None:

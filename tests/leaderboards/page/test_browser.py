@@ -280,7 +280,7 @@ def test_a_large_board_is_small_opens_at_once_and_sorts_filters_and_keeps_its_st
     large: tuple[Path, Board], opened: Callable[..., Opened]
 ) -> None:
     file, board = large
-    assert file.stat().st_size <= 1_500_000
+    assert file.stat().st_size <= 1_200_000
     found = opened(file)
     assert found.seconds() < 1.0
     table = board.tables["task_00_fair", "religion"]
@@ -314,7 +314,7 @@ def test_sixty_rows_in_all_take_little_room(made: Callable[..., Board]) -> None:
 def test_a_thousand_rows_are_usable(tmp_path: Path, made: Callable[..., Board], opened: Callable[..., Opened]) -> None:
     file = tmp_path / "index.html"
     file.write_text(board_page(made(1000, 1, False)), encoding="utf-8")
-    assert file.stat().st_size <= 1_300_000
+    assert file.stat().st_size <= 1_100_000
     found = opened(file)
     times = []
     for key in ("accuracy", "dpd", "variant"):

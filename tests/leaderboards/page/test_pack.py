@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from groupgap.leaderboards.board import Board
+from groupgap.leaderboards.board import Board, Row
 from groupgap.leaderboards.flips import flips_of
 from groupgap.leaderboards.format import format_number
 from groupgap.leaderboards.page.data import page_data
 from groupgap.leaderboards.page.pack import COLUMNS, short_p, shown
+from groupgap.leaderboards.pairs import Pairs
 
 
 def unpack(packed: str) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -34,28 +35,61 @@ def signed(values: np.ndarray) -> np.ndarray:
     return np.where(values & 1, -((values + 1) >> 1), values >> 1)
 
 
+def entries_of(board: Board) -> list[tuple[Pairs, tuple[Row, ...], int, int]]:
+    """Comparisons, rows, measure and pair of each entry, in the order of the first two columns."""
+    rows = board.tables
+    return [
+        (pairs, rows[pairs.task, pairs.axis], at, pair)
+        for pairs in board.pairs
+        for at in range(len(pairs.found.measures))
+        for pair in range(len(pairs.found.pairs))
+    ]
+
+
+def shown_difference(pairs: Pairs, rows: tuple[Row, ...], at: int, pair: int) -> int:
+    """Row A minus row B as the page shows them."""
+    metric, group = pairs.found.measures[at]
+    judged = [rows[row].judgement for row in pairs.found.pairs[pair]]
+    a, b = (getattr(one, metric) if group is None else one.groups[group].accuracy for one in judged)
+    return shown(a.value) - shown(b.value)
+
+
+def numbers_of(board: Board, document: dict[str, Any], columns: list[np.ndarray]) -> list[tuple[int, ...]]:
+    """Value, low, high, verdict and detectable difference of each entry, unpacked step by step as the script does."""
+    left, below, above, verdict, detectable = (column.tolist() for column in columns)
+    entries = entries_of(board)
+    value = [int(signed(np.array(one))) + shown_difference(*entry) for one, entry in zip(left, entries, strict=True)]
+
+    def key(number: int) -> tuple[int, int, int]:
+        pairs, _, at, _ = entries[number]
+        metric = document["pairs"]["metrics"].index(pairs.found.measures[at][0])
+        steps = value[number] * 128 // max(below[number], 1)
+        return metric, max(-1023, min(1023, steps)), below[number]
+
+    found: list[tuple[int, ...]] = [()] * len(value)
+    last = 0
+    for place, number in enumerate(sorted(range(len(value)), key=key)):
+        up, change, rest = (int(signed(np.array(column[place]))) for column in (above, verdict, detectable))
+        last += change
+        down, up = below[number], below[number] + up
+        seen = rest + max(down, up) + (down + up) * 3 // 14
+        found[number] = value[number], value[number] - down, value[number] + up, last, seen
+    return found
+
+
 def test_every_number_comes_back(made: Callable[..., Board]) -> None:
     board = made(7, 3)
-    document, (value, below, above, verdict, detectable) = unpack(page_data(board, flips_of(board)))
-    below_and_above = 2 * below + signed(above)
-    start = 0
-    for pairs, header, rows in zip(board.pairs, document["pairs"]["tables"], board.tables.values(), strict=True):
-        assert (header["pairs"], header["size"]) == (None, len(pairs.found.pairs))
-        for at, (metric, group) in enumerate(pairs.found.measures):
-            for pair, (a, b) in enumerate(pairs.found.pairs.tolist()):
-                entry = start + at * header["size"] + pair
-                judged = [rows[row].judgement for row in (a, b)]
-                estimates = [getattr(one, metric) if group is None else one.groups[group].accuracy for one in judged]
-                found = signed(value)[entry] + shown(estimates[0].value) - shown(estimates[1].value)
-                assert format_number(found / 1000) == format_number(pairs.found.value[at, pair])
-                assert format_number((found - below[entry]) / 1000) == format_number(pairs.found.low[at, pair])
-                p, q, kind = document["pairs"]["verdicts"][verdict[entry]]
-                assert (p, q) == (short_p(pairs.found.p_value[at, pair]), short_p(pairs.q_value[at, pair]))
-                assert (kind == 1) == (pairs.q_value[at, pair] < 0.05)
-                seen = signed(detectable)[entry] + below_and_above[entry] * 5 // 7
-                assert kind == 1 or seen == min(1000, shown(pairs.found.detectable[at, pair]))
-        start += header["size"] * len(header["measures"])
-    assert start == len(value)
+    document, columns = unpack(page_data(board, flips_of(board)))
+    assert [(one["pairs"], one["size"]) for one in document["pairs"]["tables"]] == [(None, 21)] * 3
+    numbers = numbers_of(board, document, columns)
+    for (pairs, _, at, pair), (value, low, high, verdict, detectable) in zip(entries_of(board), numbers, strict=True):
+        table = pairs.found
+        expected = [format_number(one[at, pair]) for one in (table.value, table.low, table.high)]
+        assert [format_number(one / 1000) for one in (value, low, high)] == expected
+        p, q, kind = document["pairs"]["verdicts"][verdict]
+        assert (p, q) == (short_p(table.p_value[at, pair]), short_p(pairs.q_value[at, pair]))
+        assert (kind == 1) == (pairs.q_value[at, pair] < 0.05)
+        assert kind == 1 or detectable == min(1000, shown(table.detectable[at, pair]))
 
 
 def test_some_pairs_and_no_numbers(made: Callable[..., Board]) -> None:
@@ -69,11 +103,13 @@ def test_some_pairs_and_no_numbers(made: Callable[..., Board]) -> None:
     q_value = pairs.q_value[:, 1:].copy()
     q_value[2, 0] = math.nan
     changed = replace(pairs, found=part, q_value=q_value, mode="baseline", not_compared=((0, 1, "why"),))
-    document, columns = unpack(page_data(replace(board, pairs=(changed,)), ()))
+    board = replace(board, pairs=(changed,))
+    document, columns = unpack(page_data(board, ()))
     (header,) = document["pairs"]["tables"]
     assert (header["pairs"], header["mode"]) == ([[0, 2], [1, 2]], "baseline")
     assert (header["reasons"], header["refused"]) == ([[2, 0, "no positives"]], [[0, 1, "why"]])
-    assert document["pairs"]["verdicts"][columns[3][2 * 2]] == ["", "", 0]
+    *_, verdict, _ = numbers_of(board, document, columns)[2 * 2]
+    assert document["pairs"]["verdicts"][verdict] == ["", "", 0]
 
 
 @pytest.mark.parametrize("value", [0.0, 0.0125, 0.0625, -0.0004, -0.034, 0.9995, 1.0, 2 / 3])
