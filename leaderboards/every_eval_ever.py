@@ -22,6 +22,7 @@ from .tables import to_json
 SCHEMA_VERSION = "0.3.0"
 COLLECTION = "groupgap"
 FOLDER = "every_eval_ever/data"
+GLOBAL_IDS = {"accuracy": "accuracy", "macro_f1": "f1_macro"}  # as the schema spells what is measured elsewhere, too
 OWN_ENGINES = ("hf", "vllm", "groupgap-vllm", "groupgap-classifier", "timm")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,94}\w/[A-Za-z0-9][\w.-]{0,94}\w", re.ASCII)
 # What a path of the shared data may not hold, and the developer of variants without one.
@@ -138,12 +139,13 @@ def _result(row: Row, metric: str, estimate: Estimate) -> dict[str, Any]:
     }
     return {
         "evaluation_result_id": f"{row.task}/{row.axis}/{metric}",
-        "evaluation_name": f"{row.task}, groups by {row.axis}: {METRICS[metric]}",
+        "evaluation_name": f"{row.task}.{row.axis}",
         "source_data": {"dataset_name": row.task, "source_type": "other"},
         "metric_config": {
             "evaluation_description": f"{METRICS[metric]} on {row.task}, groups by {row.axis}",
-            "metric_id": metric if metric in ("accuracy", "macro_f1") else f"groupgap.{metric}",
+            "metric_id": GLOBAL_IDS.get(metric, f"groupgap.{metric}"),
             "metric_name": METRICS[metric],
+            "metric_unit": "proportion",
             "lower_is_better": metric not in HIGHER_IS_BETTER,
             "score_type": "continuous",
             "min_score": 0.0,
