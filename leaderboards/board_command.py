@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.update:
         check_output(folder)
     board, collection = _judged(args, folder)
-    written = write_board(board, folder, _more(args, board, collection))
+    written = write_board(board, folder, lambda shown: _more(args, shown, collection))
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
     if args.show_samples:

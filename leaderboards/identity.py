@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from .paths import shortening
+
 # Where the weights are; their order is the order in which they are shown.
 WEIGHTS = ("pretrained", "model", "path", "engine", "peft", "delta", "lora_local_path", "adapter", "revision")
 ADAPTERS = ("peft", "delta", "lora_local_path", "adapter")
@@ -202,7 +204,8 @@ def _full_name(variant: Variant, namesakes: Sequence[Variant]) -> str:
         return variant.name
     keys = dict.fromkeys(key for other in namesakes for key in other.details)
     differing = [key for key in keys if len({other.details.get(key) for other in namesakes}) > 1]
-    shown = [f"{key}={variant.details[key]}" if key in variant.details else f"no {key}" for key in differing]
+    short = shortening(value for other in namesakes for value in other.details.values())
+    shown = [f"{key}={short(variant.details[key])}" if key in variant.details else f"no {key}" for key in differing]
     return f"{variant.name} ({', '.join(shown)})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from ..errors import GroupgapError
 from .board import Board, Row
 from .markdown import board_markdown
 from .page import board_page
+from .paths import shortening
+from .report_blocks import Block
 from .tables import SCHEMA, board_csv, board_json, groups_csv
 from .untrusted import read_json_object
 
@@ -42,16 +44,20 @@ def check_output(folder: Path, marker: str = MARKER, schema: str = SCHEMA, what:
         )
 
 
-def write_board(board: Board, folder: Path, more: Mapping[str, str | bytes] | None = None) -> dict[str, Path]:
+Files = Mapping[str, str | bytes]
+
+
+def write_board(board: Board, folder: Path, more: Callable[[Board], Files] | None = None) -> dict[str, Path]:
     """Write ``board.csv``, ``groups.csv``, ``board.json``, ``board.md`` and ``index.html``.
 
     Everything is made before the first file is touched; each file is replaced as a whole. Other files in the folder
-    stay.
+    stay. No file says where on this disk the board or a model is (:func:`passed_on`).
 
     Args:
         board: what to write.
         folder: a new folder, an empty one, or an earlier board.
-        more: files beside them (figures, parquet, ...): name, with folders, to content.
+        more: makes files beside them (figures, parquet, ...) of the board as it is written: name, with folders, to
+            content.
 
     Returns:
         File name to its path.
@@ -60,7 +66,7 @@ def write_board(board: Board, folder: Path, more: Mapping[str, str | bytes] | No
         GroupgapError: if the folder is not ours, or cannot be written.
     """
     check_output(folder)
-    board = replace(board, rows=tuple(_beside(row, folder) for row in board.rows))
+    board = passed_on(board, folder)
     texts: dict[str, str | bytes] = {
         # First, so that a folder in which writing was cut off is still known as ours.
         MARKER: board_json(board),
@@ -69,13 +75,50 @@ def write_board(board: Board, folder: Path, more: Mapping[str, str | bytes] | No
         "board.md": board_markdown(board),
         "index.html": board_page(board),
     }
-    return write_texts(folder, texts | dict(more or {}), "the board")
+    return write_texts(folder, texts | dict(more(board) if more else {}), "the board")
 
 
-def _beside(row: Row, folder: Path) -> Row:
-    """The row with its sources as paths from the board's folder, so that both can be moved together."""
-    start = folder.resolve()
-    return replace(row, sources=tuple(Path(os.path.relpath(source, start)).as_posix() for source in row.sources))
+def passed_on(board: Board, folder: Path) -> Board:
+    """The board as others may read it, without the user's folders.
+
+    Args:
+        board: as it was judged.
+        folder: where it is written.
+
+    Returns:
+        Its sources are paths from the folder, so that runs and board can be moved together; of each absolute path in
+        texts that runs and reports tell, the end is left.
+    """
+    short = shortening(_texts(board))
+    rows = tuple(_row_passed_on(row, folder.resolve(), short) for row in board.rows)
+    blocks = tuple(_block_passed_on(block, short) for block in board.blocks)
+    return replace(board, rows=rows, blocks=blocks, notes=tuple(map(short, board.notes)))
+
+
+def _texts(board: Board) -> Iterable[str]:
+    """All texts that may hold a path."""
+    yield from board.notes
+    for row in board.rows:
+        yield from (row.base or "", row.identity, *row.notes)
+        yield from (text for told in row.provenance for text in told.values())
+    for block in board.blocks:
+        yield from (*block.notes, *(cell for line in block.rows for cell in line if isinstance(cell, str)))
+
+
+def _row_passed_on(row: Row, start: Path, short: Callable[[str], str]) -> Row:
+    return replace(
+        row,
+        sources=tuple(Path(os.path.relpath(source, start)).as_posix() for source in row.sources),
+        base=None if row.base is None else short(row.base),
+        identity=short(row.identity),
+        notes=tuple(map(short, row.notes)),
+        provenance=tuple({key: short(text) for key, text in told.items()} for told in row.provenance),
+    )
+
+
+def _block_passed_on(block: Block, short: Callable[[str], str]) -> Block:
+    lines = tuple(tuple(short(cell) if isinstance(cell, str) else cell for cell in line) for line in block.rows)
+    return block.model_copy(update={"rows": lines, "notes": tuple(map(short, block.notes))})
 
 
 def write_texts(folder: Path, texts: Mapping[str, str | bytes], what: str) -> dict[str, Path]:
