@@ -138,15 +138,16 @@ def test_what_is_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch,
 def test_a_draw_may_hold_far_more_samples_than_there_are() -> None:
     """A cluster of nearly all samples is drawn several times in one draw in four."""
     rng = np.random.default_rng(3)
-    samples = replace(asked(rng, n=30_000), clusters=np.array([0] * 29_800 + list(range(1, 201))))
+    samples = replace(asked(rng, n=60_000), clusters=np.array([0] * 59_800 + list(range(1, 201))))
+    samples.membership[:, 0] = True
     a, b = (answers(samples, rng, accuracy) for accuracy in (0.9, 0.7))
-    found = compare_all(samples, [a, b], [(0, 1)], draws=1_000)
+    found = compare_all(samples, [a, b], [(0, 1)], draws=4_000)
     joint = count_pair(
         samples.labels, (a[0], b[0]), samples.membership, GROUPS, samples.classes, np.asarray(samples.clusters)
     )
-    expected = compare(joint, 1, draws=1_000).find("worst_group")
+    expected = compare(joint, 1, draws=4_000).find("worst_group")
     for name in ("value", "low", "high"):
-        assert getattr(found, name)[1, 0] == pytest.approx(getattr(expected, name), abs=0.01), name
+        assert getattr(found, name)[1, 0] == pytest.approx(getattr(expected, name), abs=0.02), name
 
 
 def test_no_pair_and_no_sample() -> None:
