@@ -32,7 +32,7 @@ IntArray = npt.NDArray[np.int64]
 
 FAMILIES = (("accuracy_spread", "dpd"), ("eopp",), ("eod", "eod_mean"))  # each has its own draws
 FIXED = 0.2  # largest share of rows that no draw moves: their part of a gap would be taken for chance
-_PLACED = 40_000_000  # rows placed for a family, and so a bound of its time ...
+_PLACED = 20_000_000  # rows placed for a family, and so a bound of its time ...
 _FEWEST = 999  # ... but at least so many draws
 _CHUNK = 1 << 22  # rows placed at a time, for the memory
 
@@ -42,14 +42,14 @@ class _Alike:
     """Clusters that may take each other's memberships.
 
     Attributes:
-        cells: (C, s) the cell of each row, those of one label together.
+        cells: (C, s) the cell of each row, those of one label together; in as few bytes as they need.
         members: (C, s, G) bool, the groups that enter.
         between: whether the clusters' memberships differ.
         mixed: for each label (for rates over all labels once) the places of its rows, and the clusters in which they
             are of several memberships.
     """
 
-    cells: IntArray
+    cells: npt.NDArray[np.integer]
     members: BoolArray
     between: bool
     mixed: tuple[tuple[slice, IntArray], ...]
@@ -61,11 +61,11 @@ class _Alike:
             return self.cells.size
         return sum(len(clusters) * (places.stop - places.start) for places, clusters in self.mixed)
 
-    def draw(self, draws: int, rng: np.random.Generator) -> IntArray:
+    def draw(self, draws: int, rng: np.random.Generator) -> npt.NDArray[np.integer]:
         """(draws, C, s) the cells that come to stand at each membership."""
         if self.between:
             order = rng.permuted(np.tile(np.arange(len(self.cells)), (draws, 1)), axis=1)
-            placed: IntArray = self.cells[order]
+            placed: npt.NDArray[np.integer] = self.cells[order]
         else:
             placed = np.repeat(self.cells[None], draws, axis=0)
         for places, clusters in self.mixed:
@@ -114,7 +114,8 @@ def _stratum(kinds: IntArray, amounts: IntArray, cells: tuple[IntArray, BoolArra
     place = np.repeat(np.arange(len(kinds)), amounts)
     mixed = [(block, (pattern[:, block] != pattern[:, block][:, :1]).any(axis=1)[place]) for block in blocks]
     several = tuple((block, np.flatnonzero(those)) for block, those in mixed if those.any())
-    return _Alike(named[rows[place]], patterns[rows[place]], between, several)
+    small = np.min_scalar_type(int(named.max()))
+    return _Alike(named.astype(small)[rows[place]], patterns[rows[place]], between, several)
 
 
 def _tallies(
@@ -132,7 +133,7 @@ def _tallies(
         placed = one.draw(draws, rng).reshape(draws, -1)
         members = one.members.reshape(placed.shape[1], -1).astype(np.float32)
         for key in keys:
-            successes[key] += (right[key][placed] @ members).T
+            successes[key] += (np.take(right[key], placed) @ members).T
     return {key: Tally(found, plan.tallies[key].totals[:, None]) for key, found in successes.items()}
 
 
