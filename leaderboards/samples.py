@@ -161,10 +161,12 @@ def _argument(where: str, arguments: Mapping[str, Any], index: int) -> tuple[str
 def _without_unconditional(asked: list[tuple[str, str]], replies: list[Any]) -> tuple[list[tuple[str, str]], list[Any]]:
     """Drop the second half that ``acc_mutual_info`` adds: the same choices after an empty prompt."""
     half = len(asked) // 2
+    if not half or asked[half][0]:
+        return asked, replies
     doubled = len(asked) == 2 * half and all(
         second == ("", first[1]) for first, second in zip(asked[:half], asked[half:], strict=True)
     )
-    return (asked[:half], replies[:half]) if doubled and half and asked[0][0] else (asked, replies)
+    return (asked[:half], replies[:half]) if doubled and asked[0][0] else (asked, replies)
 
 
 def _choices(where: str, asked: list[tuple[str, str]], delimiter: str) -> tuple[str, ...]:
@@ -207,7 +209,7 @@ def _doc_id(where: str, line: Mapping[str, Any]) -> int:
 
 def _asked_hash(logged: object, asked: list[tuple[str, str]]) -> str:
     parts = [_hash(logged, lambda: asked[0][0]), *(continuation for _, continuation in asked)]
-    return sys.intern(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
+    return sys.intern(hashlib.sha256(repr(parts).encode()).hexdigest())
 
 
 def _hash(logged: object, text: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -114,10 +115,9 @@ def calibration_error(confidences: FloatArray, binned: Binned, drawing: Drawing)
     """The estimate from confidences that are sorted into bins already."""
     chance = chance_error(confidences, binned, drawing)
     model = GapModel.of(binned, drawing)
-    low, high = model.limits((1 - drawing.confidence) / 4)
-    if chance.p_value > 1 - drawing.confidence:
-        low = 0.0
-    high = max(high, _signed_gap_limit(binned, drawing.confidence))
+    tail = (1 - drawing.confidence) / 4
+    low = 0.0 if chance.p_value > 1 - drawing.confidence else model.lower_limit(tail)
+    high = max(model.upper_limit(tail), _signed_gap_limit(binned, drawing.confidence))
     stderr = float(model.errors(0.0).std())
     return Estimate(binned.error, binned.n, None, stderr, min(low, binned.error), high, INVERSION, chance=chance)
 
@@ -178,9 +178,10 @@ def _slices(values: FloatArray, binned: Binned) -> tuple[FloatArray, npt.NDArray
     return np.minimum(means, 1.0), totals.astype(np.int64), np.asarray(bins, dtype=np.int64)
 
 
-def _normals(random: np.random.Generator, draws: int, bins: int) -> FloatArray:
-    """(bins, draws)."""
-    return np.ascontiguousarray(random.standard_normal((draws, bins)).T)
+@lru_cache(maxsize=4)
+def _normals(drawing: Drawing, bins: int) -> FloatArray:
+    """(bins, draws); the three errors of one set of samples have two or three numbers of filled bins."""
+    return np.ascontiguousarray(drawing.stream(_INTERVAL).standard_normal((drawing.draws, bins)).T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,18 +211,17 @@ class GapModel:
         counts, hits = binned.counts[filled], binned.hits[filled]
         means = np.clip(binned.confidences[filled] / counts, 0.001, 0.999)
         rates = (hits + 2 * means) / (counts + 2)
-        noise = drawing.shared(_INTERVAL, len(counts), _normals)
+        noise = _normals(drawing, len(counts))
         return cls(binned.n, binned.gaps[filled], counts / binned.n, rates * (1 - rates), noise, binned.error)
 
-    @property
+    @cached_property
     def stderrs(self) -> FloatArray:
         """(B,) standard errors of the gaps."""
         return np.asarray(np.sqrt(self.shares * self.variances / self.n), dtype=np.float64)
 
     def moved(self, by: float) -> FloatArray:
         """The gaps, each moved toward 0 by so many of its standard errors, but not across it."""
-        sign = np.where(self.gaps < 0, -1.0, 1.0)
-        return np.asarray(sign * np.maximum(np.abs(self.gaps) - by * self.stderrs, 0.0), dtype=np.float64)
+        return np.asarray(np.copysign(np.maximum(np.abs(self.gaps) - by * self.stderrs, 0.0), self.gaps))
 
     def errors(self, by: float) -> FloatArray:
         """(draws,) measured errors if the moved gaps were true.
@@ -234,23 +234,31 @@ class GapModel:
         direction = means / np.sqrt(moments)
         length = float(direction @ direction)
         factor = (1 - np.sqrt(max(1 - length, 0.0))) / length if length > 1e-12 else 0.5
-        root = np.sqrt(moments / self.n)[:, None] * (np.eye(len(means)) - factor * np.outer(direction, direction))
+        root = -factor * direction[:, None] * direction
+        root.flat[:: len(means) + 1] += 1.0
+        root *= np.sqrt(moments / self.n)[:, None]
         drawn = root @ self.noise
         drawn += means[:, None]
         return np.asarray(np.abs(drawn, out=drawn).sum(axis=0), dtype=np.float64)
 
-    def limits(self, tail: float) -> tuple[float, float]:
-        """The smallest and the largest true error under which the observed one is not in a tail."""
-        farthest = float((np.abs(self.gaps) / self.stderrs).max())
-        low = self._edge(farthest, -1.0, lambda by: self._share(self.errors(by) >= self.observed - 1e-12) <= tail)
-        high = self._edge(
-            -_FARTHEST, farthest, lambda by: self._share(self.errors(by) <= self.observed + 1e-12) <= tail
-        )
-        return low, high
+    @property
+    def farthest(self) -> float:
+        """How far the gaps move until all are 0."""
+        return float((np.abs(self.gaps) / self.stderrs).max())
+
+    def lower_limit(self, tail: float) -> float:
+        """The smallest true error under which one as high as the observed one is not in a tail."""
+        as_high = self.observed - 1e-12
+        return self._edge(self.farthest, -1.0, lambda by: self._share(self.errors(by) >= as_high) <= tail)
+
+    def upper_limit(self, tail: float) -> float:
+        """The largest true error under which one as low as the observed one is not in a tail."""
+        as_low = self.observed + 1e-12
+        return self._edge(-_FARTHEST, self.farthest, lambda by: self._share(self.errors(by) <= as_low) <= tail)
 
     def _share(self, extreme: BoolArray) -> float:
         """A Monte Carlo p-value."""
-        return float((1 + extreme.sum()) / (len(extreme) + 1))
+        return float((1 + np.count_nonzero(extreme)) / (len(extreme) + 1))
 
     def _edge(self, outside: float, inside: float, rejected: Callable[[float], bool]) -> float:
         """The error at the edge between a rejected and an accepted move, by bisection."""
