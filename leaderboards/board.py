@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ..errors import GroupgapError
-from ..metrics import CalibrationReport, Estimate, Judgement, Scores, calibrate_all
-from .answers import Answers
+from threadpoolctl import threadpool_limits
+
+from ..metrics import CalibrationReport, Estimate, Judgement
 from .collection import Collection, Entry
-from .details import Details, blocks_of, details_of, where_measurable
+from .details import blocks_of, where_measurable
 from .floors import floor_notes, floor_of
-from .judgements import judgements_of, without_chance
+from .judgements import without_chance
+from .judging import Options, SeedResult, judge_task
 from .pairs import Contender, Pairs, Wish, bands, compare_tables, mode_of
 from .report_blocks import Block
 from .reported import Discrepancy, discrepancies
 from .seeds import fold, names_of, pool
 
 NOT_PROVEN = "not proven"
-DEFAULT_DRAWS = 10_000
-CALIBRATION_DRAWS = 1_000
 METRICS: dict[str, str] = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -31,54 +29,6 @@ METRICS: dict[str, str] = {
     "eod": "equalized odds difference",
     "eod_mean": "mean equalized odds difference",
 }
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the board judges.
-
-    Attributes:
-        min_group: smallest denominator with which a group enters a gap; ``None``: the run's own, else 30.
-        draws: bootstrap draws and permutations.
-        seed: of the draws.
-        pairs: which rows of a table are compared with each other, one of ``pairs.MODES``; ``None``: all, in a table of
-            many rows each with its base model.
-    """
-
-    min_group: int | None = None
-    draws: int = DEFAULT_DRAWS
-    seed: int = 0
-    pairs: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range, and a wish that is none."""
-        mode_of(self.pairs, 0)
-        for flag, value, least in (
-            ("--min-group", self.min_group, 1),
-            ("--draws", self.draws, 1),
-            ("--seed", self.seed, 0),
-        ):
-            if value is not None and value < least:
-                raise GroupgapError(f"{flag} {value}: expected a whole number, {least} or more")
-
-
-@dataclass(frozen=True)
-class SeedResult:
-    """One training seed of a row.
-
-    Attributes:
-        seed: of the training.
-        variant: name of its run.
-        judgement: its estimates, with intervals over documents.
-        calibration: of its probabilities; ``None`` where answers are judged texts, which have none.
-        details: what it tells beyond groups and gaps.
-    """
-
-    seed: int | None
-    variant: str
-    judgement: Judgement
-    calibration: CalibrationReport | None
-    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True)
@@ -213,7 +163,14 @@ def build_board(
     Returns:
         The board.
     """
-    options = options or Options()
+    with threadpool_limits(1, user_api="blas"):  # threads cost more than they bring to products of small matrices
+        return _built(collection, options or Options(), progress, kept)
+
+
+def _built(
+    collection: Collection, options: Options, progress: Callable[[str], None] | None, kept: Sequence[Row]
+) -> Board:
+    """The board, as :func:`build_board` returns it."""
     rows: list[Row] = []
     contenders: dict[tuple[str, str, str], Contender] = {}
     notes: list[str] = []
@@ -223,7 +180,7 @@ def build_board(
     for task, entries in tasks.items():
         folded, said = fold(entries)
         notes += [f"task {task}: {note}" for note in (*said, *floor_notes(entries, options.min_group))]
-        judged = _judged(entries, options, progress)
+        judged = judge_task(entries, options, progress)
         for name, seeds in zip(names_of(folded), folded, strict=True):
             for number in range(len(seeds[0].answers)):
                 axis = seeds[0].answers[number].axis
@@ -303,52 +260,6 @@ def _row(name: str, seeds: Sequence[Entry], number: int, results: Sequence[SeedR
         trained_parameters=entry.run.variant.trained_parameters,
         provenance=tuple(run.variant.provenance for run in runs),
     )
-
-
-def _judged(
-    entries: Sequence[Entry], options: Options, progress: Callable[[str], None] | None
-) -> dict[tuple[str, str], SeedResult]:
-    """The runs of a task on each axis, by name and axis; those judged alike in one go, for they share draws."""
-    alike: dict[tuple[object, ...], list[tuple[Entry, Answers]]] = {}
-    for entry in entries:
-        for one in entry.answers:
-            floor = floor_of(entry, options.min_group)
-            alike.setdefault((one.axis, one.groups, one.classes, one.positive, floor), []).append((entry, one))
-    found = {}
-    for runs in alike.values():
-        entry, one = runs[0]
-        if progress:
-            progress(f"{entry.task}, {one.axis}: {', '.join(each.run.name for each, _ in runs)}")
-        for result in _judged_alike(runs, floor_of(entry, options.min_group), options):
-            found[result.variant, one.axis] = result
-    return found
-
-
-def _judged_alike(runs: Sequence[tuple[Entry, Answers]], floor: int, options: Options) -> list[SeedResult]:
-    """Runs of one task on one axis, with the same groups, classes and smallest group."""
-    first = runs[0][1]
-    how: dict[str, Any] = {"positive": first.positive, "min_group": floor, "seed": options.seed}
-    judgements = judgements_of([one for _, one in runs], {**how, "draws": options.draws})
-    details = [details_of(one, entry.run.fair(entry.task)) for entry, one in runs]
-    scores = [
-        None if told.translations is not None else Scores(one.probabilities, one.labels, one.membership)
-        for (_, one), told in zip(runs, details, strict=True)
-    ]
-    calibrated = iter(
-        calibrate_all(
-            [one for one in scores if one is not None],
-            first.groups,
-            classes=first.classes,
-            draws=min(options.draws, CALIBRATION_DRAWS),
-            **how,
-        )
-    )
-    results = []
-    for (entry, _), judgement, told, score in zip(runs, judgements, details, scores, strict=True):
-        judgement = where_measurable(judgement, told)
-        report = None if score is None else next(calibrated)
-        results.append(SeedResult(entry.run.variant.seed, entry.run.name, judgement, report, told))
-    return results
 
 
 def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[SeedResult]) -> Iterable[Discrepancy]:

@@ -234,10 +234,10 @@ class GapModel:
         direction = means / np.sqrt(moments)
         length = float(direction @ direction)
         factor = (1 - np.sqrt(max(1 - length, 0.0))) / length if length > 1e-12 else 0.5
-        root = -factor * direction[:, None] * direction
-        root.flat[:: len(means) + 1] += 1.0
-        root *= np.sqrt(moments / self.n)[:, None]
-        drawn = root @ self.noise
+        root = np.sqrt(moments / self.n)
+        along = np.einsum("b,bd->d", direction, self.noise)  # small products: a BLAS would start threads for each
+        drawn = self.noise * root[:, None]
+        drawn -= np.multiply.outer(factor * direction * root, along)
         drawn += means[:, None]
         return np.asarray(np.abs(drawn, out=drawn).sum(axis=0), dtype=np.float64)
 
