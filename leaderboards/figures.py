@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ OTHERS = (("#009E73", "^"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#E69F00", "X")
 GAPS = {"dpd": "demographic parity difference", "eod": "equalized odds difference"}
 MOST_ROWS = 60
 MOST_GROUPS = 12
+MOST_PANELS = 12
 LONGEST = 36
 SETTINGS = {
     # names come from runs: no mathematical mode for a dollar sign, and the same bytes for the same board
@@ -45,8 +47,9 @@ def board_figures(board: Board) -> dict[str, bytes]:
         board: what to draw.
 
     Returns:
-        ``figures/<task>-<axis>-groups.svg`` and the like to the file's content. Rows beyond the first ``MOST_ROWS`` and
-        groups beyond the ``MOST_GROUPS`` largest are not drawn; the figure says how many.
+        ``figures/<task>-<axis>-groups.svg`` and the like to the file's content. Rows beyond the first ``MOST_ROWS``,
+        groups beyond the ``MOST_GROUPS`` largest and panels of base models beyond ``MOST_PANELS`` are not drawn; the
+        figure says how many.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -95,6 +98,7 @@ def _files(name: str, figure: Any) -> dict[str, bytes]:
     for kind in FORMATS:
         stream = io.BytesIO()
         figure.savefig(stream, format=kind, metadata=told[kind], dpi=200)
+        figure.set_layout_engine("none")  # it is laid out now, for all formats
         files[f"{name}.{kind}"] = stream.getvalue()
     return files
 
@@ -122,7 +126,8 @@ def _groups_figure(rows: Sequence[Row], title: str) -> Any:
     """A panel for each base: groups across, accuracy up, a mark with its interval for each row."""
     from matplotlib.figure import Figure
 
-    marks, bases = _marks(rows), _by_base(rows)
+    marks, all_bases = _marks(rows), _by_base(rows)
+    bases = all_bases[:MOST_PANELS]
     sizes = {group: rates.n for row in rows for group, rates in row.judgement.groups.items()}
     groups = sorted(sizes, key=lambda group: -sizes[group])[:MOST_GROUPS]
     width = 1.6 + 0.25 * len(groups) * max(2, min(8, max(len(found) for _, found in bases)))
@@ -131,16 +136,17 @@ def _groups_figure(rows: Sequence[Row], title: str) -> Any:
         axes = figure.add_subplot(len(bases), 1, place + 1)
         for number, row in enumerate(found):
             shift = 0.8 * ((number + 0.5) / len(found) - 0.5)
-            for at, group in enumerate(groups):
-                rates = row.judgement.groups.get(group)
-                estimate = Estimate(None, 0, "not asked") if rates is None else rates.accuracy
-                _point(axes, at + shift, estimate, marks[row.method or "unknown"], across=True)
+            rates = [row.judgement.groups.get(group) for group in groups]
+            estimates = [Estimate(None, 0, "not asked") if one is None else one.accuracy for one in rates]
+            at = [place + shift for place in range(len(groups))]
+            _points(axes, at, estimates, marks[row.method or "unknown"], across=True)
         axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(-0.02, 1.02), ylabel="accuracy")
         axes.set_xticks(range(len(groups)), [f"{_short(group)}\nn = {sizes[group]:,}" for group in groups])
         axes.set_title(_short(base), loc="left")
         axes.grid(axis="y", linewidth=0.3)
-    left = len(sizes) - len(groups)
-    figure.suptitle(title + (f"; the {len(groups)} largest of {len(sizes)} groups" if left else ""))
+    left_out = f"; the {len(groups)} largest of {len(sizes)} groups" if len(groups) < len(sizes) else ""
+    left_out += f"; the first {len(bases)} of {len(all_bases)} base models" if len(bases) < len(all_bases) else ""
+    figure.suptitle(title + left_out, wrap=True)
     _legend(figure, marks, chance=False)
     return figure
 
@@ -156,9 +162,10 @@ def _gaps_figure(rows: Sequence[Row], title: str) -> Any:
     figure = Figure(figsize=(7.0, 1.2 + 0.2 * len(places)), layout="constrained")
     panels = figure.subplots(1, len(GAPS), sharey=True)
     for axes, (metric, words) in zip(panels, GAPS.items(), strict=True):
-        for at, (_, row) in enumerate(places):
-            if row is not None:
-                _gap(axes, at, row, metric, marks[row.method or "unknown"])
+        for method, mark in marks.items():
+            mine = {at: row for at, (_, row) in enumerate(places) if row and (row.method or "unknown") == method}
+            _points(axes, list(mine), [getattr(row.judgement, metric) for row in mine.values()], mark, across=False)
+        _chance_ticks(axes, places, metric)
         axes.set(xlabel=f"{words} (0 is best)", xlim=(-0.02, 1.02), ylim=(len(places) - 0.5, -0.5))
         axes.set_yticks(range(len(places)), [name for name, _ in places])
         axes.grid(axis="x", linewidth=0.3)
@@ -167,11 +174,11 @@ def _gaps_figure(rows: Sequence[Row], title: str) -> Any:
     return figure
 
 
-def _gap(axes: Any, at: int, row: Row, metric: str, mark: tuple[str, str]) -> None:
-    estimate: Estimate = getattr(row.judgement, metric)
-    _point(axes, at, estimate, mark, across=False)
-    for chance in _chances(row, metric) if estimate.value is not None else ():
-        axes.plot([chance, chance], [at - 0.35, at + 0.35], color="black", linewidth=0.8, gid="chance")
+def _chance_ticks(axes: Any, places: Sequence[tuple[str, Row | None]], metric: str) -> None:
+    rows = [(at, row) for at, (_, row) in enumerate(places) if row and getattr(row.judgement, metric).value is not None]
+    ticks = [(chance, at) for at, row in rows for chance in _chances(row, metric)]
+    low, high = [at - 0.35 for _, at in ticks], [at + 0.35 for _, at in ticks]
+    axes.vlines([chance for chance, _ in ticks], low, high, color="black", linewidth=0.8, gid="chance")
 
 
 def _chances(row: Row, metric: str) -> Iterator[float]:
@@ -183,21 +190,27 @@ def _chances(row: Row, metric: str) -> Iterator[float]:
             yield estimate.chance.median
 
 
-def _point(axes: Any, at: float, estimate: Estimate, mark: tuple[str, str], across: bool) -> None:
-    """A mark with its interval; where there is no value, the word."""
+def _points(
+    axes: Any, places: Sequence[float], estimates: Sequence[Estimate], mark: tuple[str, str], across: bool
+) -> None:
+    """A mark with its interval for each estimate; where there is no value, the word."""
     colour, marker = mark
-    value = estimate.value
-    if value is None:
-        place = (at, 0.02) if across else (0.02, at)
-        turn = 90 if across else 0
-        ends = {"ha": "center", "va": "bottom"} if across else {"ha": "left", "va": "center"}
-        axes.text(*place, "undefined", rotation=turn, fontsize=6, color=colour, **ends)
-        return
-    known = estimate.low is not None and estimate.high is not None
-    low, high = (max(0.0, value - (estimate.low or 0.0)), max(0.0, (estimate.high or 0.0) - value)) if known else (0, 0)
-    bars = {"yerr" if across else "xerr": [[low], [high]]} if known else {}
-    x, y = (at, value) if across else (value, at)
-    axes.errorbar(x, y, **bars, color=colour, marker=marker, markersize=4, linewidth=1, capsize=2, linestyle="none")
+    known: list[tuple[float, float, float, float]] = []
+    for at, one in zip(places, estimates, strict=True):
+        if one.value is None:
+            where = (at, 0.02) if across else (0.02, at)
+            turn = 90 if across else 0
+            ends = {"ha": "center", "va": "bottom"} if across else {"ha": "left", "va": "center"}
+            axes.text(*where, "undefined", rotation=turn, fontsize=6, color=colour, **ends)
+            continue
+        below = math.nan if one.low is None else max(0.0, one.value - one.low)
+        above = math.nan if one.high is None else max(0.0, one.high - one.value)
+        known.append((at, one.value, below, above))
+    if known:
+        at, value, below, above = zip(*known, strict=True)
+        x, y = (at, value) if across else (value, at)
+        bars = {"yerr" if across else "xerr": [below, above]}
+        axes.errorbar(x, y, **bars, color=colour, marker=marker, markersize=4, linewidth=1, capsize=2, linestyle="none")
 
 
 def _legend(figure: Any, marks: Mapping[str, tuple[str, str]], chance: bool) -> None:

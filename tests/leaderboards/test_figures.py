@@ -60,13 +60,15 @@ def test_marks_and_ticks_lie_where_the_numbers_are(tmp_path: Path, factory: Simp
     panels = _gaps_figure(board.rows, "").axes
     for axes, metric in zip(panels, ("dpd", "eod"), strict=True):
         estimates = [getattr(row.judgement, metric) for row in rows]
-        drawn = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
-        assert drawn == [one.value for one in estimates]
-        ticks = [line.get_xdata()[0] for line in axes.lines if line.get_gid() == "chance"]
-        assert ticks == [one.chance.median for one in estimates]
-        ends = [bar.lines[2][0].get_segments()[0][:, 0].tolist() for bar in axes.containers]
-        assert ends == [pytest.approx([one.low, one.high]) for one in estimates]
-    heights = {bar.lines[0].get_ydata()[0] for bar in _groups_figure(board.rows, "").axes[0].containers}
+        drawn = sorted((y, x) for bar in axes.containers for x, y in bar.lines[0].get_xydata())
+        assert [x for _, x in drawn] == [one.value for one in estimates]
+        (ticks,) = (lines for lines in axes.collections if lines.get_gid() == "chance")
+        assert [segment[0, 0] for segment in ticks.get_segments()] == [one.chance.median for one in estimates]
+        lines = [line for bar in axes.containers for line in bar.lines[2][0].get_segments()]
+        ends = {line[0, 1]: line[:, 0].tolist() for line in lines}
+        assert [ends[y] for y, _ in drawn] == [pytest.approx([one.low, one.high]) for one in estimates]
+    bars = _groups_figure(board.rows, "").axes[0].containers
+    heights = {height for bar in bars for height in bar.lines[0].get_ydata()}
     assert heights == {rates.accuracy.value for row in board.rows for rates in row.judgement.groups.values()}
 
 
@@ -104,3 +106,27 @@ def test_without_matplotlib_it_is_one_line(
     assert "figures" in shown
     assert shown.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_large_table_is_drawn_in_part_and_says_so(tmp_path: Path, factory: SimpleNamespace) -> None:
+    from groupgap.leaderboards.board import Options, build_board
+    from groupgap.leaderboards.collection import Request, collect
+    from groupgap.leaderboards.figures import MOST_PANELS, _groups_figure
+
+    for number in range(MOST_PANELS + 2):
+        factory.run(n=30, model_args={"pretrained": f"org/m{number}"}).write(tmp_path / str(number))
+    board = build_board(collect(Request([tmp_path])), Options(5, 20, pairs="none"))
+    figure = _groups_figure(board.rows, "title")
+    assert len(figure.axes) == MOST_PANELS
+    assert f"the first {MOST_PANELS} of {MOST_PANELS + 2} base models" in figure.get_suptitle()
+
+
+def test_what_has_no_interval_has_no_bar() -> None:
+    from groupgap.leaderboards.figures import _points
+    from groupgap.metrics import Estimate
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    _points(axes, [0, 1], [Estimate(0.5, 9), Estimate(0.5, 9, low=0.25, high=1.0)], ("red", "o"), across=True)
+    (bar,) = axes.containers
+    assert [line[:, 1].tolist() for line in bar.lines[2][0].get_segments() if len(line)] == [[0.25, 1.0]]
