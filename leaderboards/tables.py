@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +25,9 @@ WITHOUT_GROUPS = ("accuracy", "macro_f1")
 CALIBRATION = ("ece", "ece_equal_mass", "ece_positive", "brier", "nll", "signed_gap")
 SEVERAL_SEEDS = Estimate(None, 0, "several seeds: each one's own stands in board.json")
 NO_PROBABILITIES = Estimate(None, 0, "judged texts have no probabilities")
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width forms
+# Where a spreadsheet would read a formula (signs and their full-width forms): at a cell's start, and behind a
+# semicolon, where many cut, too.
+FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def board_document(board: Board) -> dict[str, Any]:
@@ -257,9 +260,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(value: object) -> object:
     """A text on one line (readers of csv end a row at a bare carriage return); one that a spreadsheet would run as a
-    formula has an apostrophe in front.
+    formula, whole or from a semicolon on, has an apostrophe there.
     """
     if not isinstance(value, str):
         return "" if value is None else value
-    text = plain(value)
-    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
+    return FORMULA.sub(r"\1'", plain(value))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,11 +20,10 @@ from groupgap.leaderboards.markdown import board_markdown, plain
 from groupgap.leaderboards.page import board_page
 from groupgap.leaderboards.pairs import Pairs
 from groupgap.leaderboards.report_blocks import Block
-from groupgap.leaderboards.tables import board_csv, groups_csv
+from groupgap.leaderboards.tables import board_csv, csv_text, groups_csv
 
 HOSTILE: tuple[str, ...] = tuple(json.loads((Path(__file__).parent / "hostile.json").read_text(encoding="utf-8")))
-
-
+OFFICE = shutil.which("soffice")
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -126,9 +127,28 @@ def test_the_csv_holds_texts_and_no_formula(hostile: Board, table: Callable[[Boa
             try:
                 float(cell)
             except ValueError:
-                assert not cell.lstrip().startswith(
-                    ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-                )
+                assert not [part for part in cell.split(";") if part.lstrip().startswith(FORMULAS)]
+
+
+def test_a_cell_that_is_cut_at_semicolons_holds_no_formula() -> None:
+    text = csv_text([{"a": "x;=1+2", "b": "x; -y;z", "c": "a; b", "d": -0.5}])
+    assert text == "a,b,c,d\nx;'=1+2,x;' -y;z,a; b,-0.5\n"
+
+
+@pytest.mark.skipif(OFFICE is None, reason="no LibreOffice on this machine: apt-get install libreoffice-calc-nogui")
+@pytest.mark.parametrize("separators", ["44", "44/59/9"], ids=["comma", "comma, semicolon and tab"])
+def test_libreoffice_opens_the_csv_as_texts(hostile: Board, tmp_path: Path, separators: str) -> None:
+    files = {"board": board_csv(hostile), "groups": groups_csv(hostile), "control": "a,b\n=1+2,x;=1+2\n"}
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    reading = f"--infilter=Text - txt - csv (StarCalc):{separators},34,76,1,,0,false,true,false,false,false,0,true"
+    own = f"-env:UserInstallation=file://{tmp_path / 'profile'}"
+    command = [str(OFFICE), own, "--headless", "--convert-to", "fods", reading, *(f"{name}.csv" for name in files)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    found = {name: (tmp_path / f"{name}.fods").read_text(encoding="utf-8") for name in files}
+    formulas = {name: text.count("table:formula=") for name, text in found.items()}
+    assert formulas == {"board": 0, "groups": 0, "control": 1 if separators == "44" else 2}
+    assert [found[name].count("<table:table-row ") for name in files] == [201, 1001, 2]
 
 
 def test_markdown_holds_no_markup(hostile: Board) -> None:
