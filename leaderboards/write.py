@@ -99,7 +99,7 @@ def _texts(board: Board) -> Iterable[str]:
     """All texts that may hold a path."""
     yield from board.notes
     for row in board.rows:
-        yield from (row.base or "", row.identity, *row.notes)
+        yield from (row.base or "", row.licence or "", row.identity, *row.notes)
         yield from (text for told in row.provenance for text in told.values())
     for block in board.blocks:
         yield from (*block.notes, *(cell for line in block.rows for cell in line if isinstance(cell, str)))
@@ -110,6 +110,7 @@ def _row_passed_on(row: Row, start: Path, short: Callable[[str], str]) -> Row:
         row,
         sources=tuple(Path(os.path.relpath(source, start)).as_posix() for source in row.sources),
         base=None if row.base is None else short(row.base),
+        licence=None if row.licence is None else short(row.licence),
         identity=short(row.identity),
         notes=tuple(map(short, row.notes)),
         provenance=tuple({key: short(text) for key, text in told.items()} for told in row.provenance),

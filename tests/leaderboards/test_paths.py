@@ -52,7 +52,13 @@ def write_runs(folder: Path, factory: SimpleNamespace) -> Path:
     """Three runs: two described with paths, one of lm-eval's own, each of which has namesakes elsewhere."""
     for number in range(2):
         run = factory.run(n=60, skill=number + 1).write(folder / f"described-{number}")
-        told = {"name": f"lora-{number}", "base": f"{ME}/models/base", "method": "lora", "weights": f"{ME}/{number}/w"}
+        told = {
+            "name": f"lora-{number}",
+            "base": f"{ME}/models/base",
+            "method": "lora",
+            "weights": f"{ME}/{number}/w",
+            "licence": f"{ME}/LICENCE",
+        }
         (run / "variant.json").write_text(json.dumps({**told, "command": f"groupgap run {ME}/roster.yaml -o /srv/out"}))
     for number in range(2):
         arguments = {"pretrained": f"{ME}/other/base", "peft": f"{ME}/{number}/adapter"}
