@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import check_confidence, check_draws, check_seed
-from .bootstrap import cell_features, percentile_interval, resample, tallies_of_features
+from .bootstrap import cell_features, resample, tallies_of_features
 from .cluster_chance import cluster_chances
-from .clusters import EffectiveRates, effective_rates, share_over
+from .clusters import EffectiveRates, effective_rates, share_over, sureness
 from .estimate import Estimate, GroupRates, Judgement
 from .f1 import f1_of_classes, macro_f1_value
 from .gaps import GAPS, GapPlan, Key, gap_values, left_out, plan_gaps, worst_values
-from .intervals import newcombe_z, two_sided_z
+from .intervals import newcombe_z, two_sided_z, wilson
 from .joint import JointCounts, count_pair
 from .judge import judge, standard_error
 from .rates import RATES, Tally, group_rates, rate_cells
@@ -32,7 +32,7 @@ __all__ = ["FEWEST", "count_clusters", "judge_clusters"]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
-FEWEST = 10  # clusters of a group, under which the variance between clusters is a guess
+FEWEST = 20  # clusters, under which the variance between them is a guess
 
 
 def count_clusters(
@@ -82,9 +82,10 @@ def judge_clusters(
 
     Returns:
         The values of ``judge``, with its kinds of intervals at the effective number of rows and with the correlation of
-        the groups' rates (:func:`groupgap.metrics.clusters.effective_rates`). A gap that a group of fewer than 10
-        clusters enters has no interval; where memberships cannot be exchanged it has no chance level but a reason.
-        Where every row is its own cluster this is ``judge``.
+        the groups' rates (:func:`groupgap.metrics.clusters.effective_rates`). A rate over fewer than 20 clusters has no
+        interval, nor has a gap that such a group enters, nor F1 with fewer clusters of wrong (or of right) answers;
+        where memberships cannot be exchanged a gap has no chance level but a reason. Where every row is its own cluster
+        this is ``judge``.
 
     Example:
         >>> rows = np.arange(200)
@@ -118,6 +119,10 @@ def judge_clusters(
         draws=draws,
         positive=None if single is None else counts.classes[single],
     )
+
+
+def _none(what: str) -> str:
+    return f"none: {what}, of {FEWEST} needed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +182,7 @@ class _Rows:
             return estimate
         few, group = self._fewest(metric)
         if few < FEWEST:
-            return replace(estimate, interval=f"none: group {group} has members in {few} clusters, of {FEWEST} needed")
+            return replace(estimate, interval=_none(f"members of {group} in {few} clusters"))
         stderr, undefined = standard_error(drawn)
         if worst:
             rates = self.rates["accuracy", None]
@@ -205,15 +210,23 @@ class _Rows:
         return found if worst is None else {**found, "worst_group": worst}
 
     def macro_f1(self, drawn: FloatArray) -> Estimate:
-        """As :func:`groupgap.metrics.macro_f1`, from draws of whole clusters."""
-        counts, clusters = self.plan.counts, int(self.units[0].sum())
-        estimate = Estimate(macro_f1_value(counts), counts.n, stderr=standard_error(drawn)[0])
-        if clusters < FEWEST:
-            return replace(estimate, stderr=None, interval=f"none: {clusters} clusters, of {FEWEST} needed")
-        if not np.ptp(drawn):
-            return estimate
-        low, high = percentile_interval(drawn, self.confidence)
-        return replace(estimate, low=low, high=high, interval=f"percentile bootstrap of {clusters:,} clusters")
+        """As :func:`groupgap.metrics.macro_f1`, with Wilson's interval at the size that has its standard error.
+
+        A percentile interval would be too short where few clusters hold a wrong answer.
+        """
+        counts, (amounts, held) = self.plan.counts, self.units
+        value, stderr = macro_f1_value(counts), standard_error(drawn)[0]
+        right = self.answers.labels == self.answers.predictions_a
+        rests_on = int(min(amounts @ (held @ right > 0), amounts @ (held @ ~right > 0)))
+        if rests_on < FEWEST or not stderr or value is None:
+            none = _none(f"wrong or right answers in {rests_on} clusters")
+            return Estimate(value, counts.n, interval=none)
+        sizes = held.sum(axis=1)
+        equal = float(amounts @ sizes) ** 2 / float(amounts @ sizes**2)
+        size = value * (1 - value) / stderr**2 * float(sureness(min(equal, rests_on), self.confidence))
+        low, high = wilson(value * size, size, self.confidence)
+        kind = f"Wilson over {int(amounts.sum()):,} clusters"
+        return Estimate(value, counts.n, None, stderr, float(low), float(high), kind)
 
     def share(self, rate: str, class_index: int | None, group: int | None) -> Estimate:
         """One rate, of all rows or of a group, with Wilson's interval at the effective number of rows."""
@@ -221,7 +234,11 @@ class _Rows:
             np.ones(len(self.answers.labels), dtype=np.bool_) if group is None else self.answers.patterns[:, group]
         )
         hits, sizes = self._sums((rate, class_index), members[:, None])
-        return share_over(hits[:, 0], sizes[:, 0], self.units[0], "no rows", self.confidence)
+        found = share_over(hits[:, 0], sizes[:, 0], self.units[0], "no rows", self.confidence)
+        clusters = int((self.units[0] @ (sizes > 0)).item())
+        if clusters >= FEWEST or clusters == found.n:
+            return found
+        return replace(found, stderr=None, low=None, high=None, interval=_none(f"{clusters} clusters"))
 
     def groups(self, positive: int | None) -> dict[str, GroupRates]:
         """The rates of every group, and how its members differ from all others."""
@@ -240,7 +257,7 @@ class _Rows:
         sums = self._sums(("accuracy", None), np.c_[member, ~member])
         few = int((self.units[0] @ (sums[1] > 0)).min())
         if few < FEWEST:
-            none = f"none: members or others in {few} clusters, of {FEWEST} needed"
+            none = _none(f"members or others in {few} clusters")
             return replace(estimate, stderr=None, low=None, high=None, interval=none)
         found = effective_rates(*sums, self.units[0], self.confidence)
         one, other = ((found.successes[at : at + 1], found.totals[at : at + 1]) for at in (0, 1))

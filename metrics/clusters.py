@@ -15,7 +15,7 @@ from .intervals import two_sided_z, wilson
 from .paired import cluster_difference
 from .swap import swap_p_value
 
-__all__ = ["EffectiveRates", "cluster_mean", "cluster_share", "effective_rates", "share_over"]
+__all__ = ["EffectiveRates", "cluster_mean", "cluster_share", "effective_rates", "share_over", "sureness"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -53,8 +53,9 @@ def effective_rates(
         The effective number of rows is their number over the design effect: the variance between clusters (corrected
         for what each adds to the rate) over that of independent rows, at least 1; the mean cluster size that a row
         sees where all answers are the same; and exactly 1 where no cluster holds two rows. An estimated one is
-        multiplied by the square of the normal over the t quantile, with as many degrees of freedom as there would be
-        clusters of equal size, less one. A correlation above 0, which narrows the interval of a difference, is shrunk
+        as sure as the clusters that it rests on are many (:func:`sureness`): as many as there would be of equal size,
+        or those with a success, or those with a failure, whichever are fewest; but each is worth a row at least. A
+        correlation above 0, which narrows the interval of a difference, is shrunk
         by what one more discordant cluster in each direction would take from it.
 
     Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective size, degrees of freedom); Bell & McCaffrey 2002,
@@ -64,7 +65,7 @@ def effective_rates(
     Example:
         >>> found = effective_rates([[2, 1], [0, 0], [1, 1]], [[2, 1], [2, 1], [2, 1]], [20, 20, 20])
         >>> found.totals.round(1).tolist(), found.correlation.round(2).tolist()[0]
-        ([84.9, 60.0], [1.0, 0.82])
+        ([83.1, 60.0], [1.0, 0.82])
     """
     hits, rows = np.asarray(successes, dtype=np.float64), np.asarray(totals, dtype=np.float64)
     weights = np.asarray(amounts, dtype=np.float64)
@@ -76,16 +77,28 @@ def effective_rates(
     told = (independent > 0) & (largest > 1) & (clusters > 1)
     between = np.diagonal(covariance) / np.where(independent > 0, independent, 1)
     effect = np.where(told, np.maximum(1.0, between), largest)
-    t = stats.t.isf((1 - confidence) / 2, np.maximum(n / largest - 1, 1))
-    certain = np.where(told, (two_sided_z(confidence) / t) ** 2, 1.0)
+    equal, rests_on = n / largest, np.minimum(weights @ (hits > 0), weights @ (hits < rows))
+    least = np.minimum(n / effect, equal) * sureness(equal, confidence)
+    effective = np.maximum(n / effect * sureness(np.minimum(equal, rests_on), confidence), least)
+    effective = np.where(told, effective, n / effect)
     variance = effect * independent
     step = (1 / n[:, None] ** 2 + 1 / n[None, :] ** 2) / 2
     shrunk = np.where(covariance > 0, np.maximum(covariance - step, 0), covariance)
     scale = np.sqrt(np.outer(variance, variance))
     correlation = np.clip(np.divide(shrunk, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
     np.fill_diagonal(correlation, 1.0)
-    effective = n / effect * certain
     return EffectiveRates(share * effective, effective, np.sqrt(variance), correlation)
+
+
+def sureness(clusters: npt.ArrayLike, confidence: float) -> FloatArray:
+    """The square of the normal over the t quantile: the part of a size that is left where its variance was estimated.
+
+    Args:
+        clusters: that the variance rests on, any shape; one less are the degrees of freedom, at least 1.
+        confidence: of the interval.
+    """
+    t = stats.t.isf((1 - confidence) / 2, np.maximum(np.asarray(clusters, dtype=np.float64) - 1, 1))
+    return np.asarray((two_sided_z(confidence) / t) ** 2)
 
 
 def share_over(

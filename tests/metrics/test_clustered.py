@@ -136,6 +136,16 @@ def test_names_and_order_of_clusters_do_not_matter() -> None:
     assert one == other
 
 
+def test_few_rows_of_their_own_are_not_few_clusters() -> None:
+    """Each of the 12 rows of group a is in a cluster by itself: nothing between them has to be guessed."""
+    labels, predictions, _, names = world(5, 30, 4)
+    rare = (np.arange(120) % 4 == 0) & (np.arange(120) < 48)
+    _, found = judged((labels, predictions, np.c_[rare, ~rare], names))
+    assert found.groups["a"].accuracy.n == 12
+    assert found.groups["a"].accuracy.interval == "Wilson"
+    assert found.groups["b"].accuracy.interval == "Wilson over 30 clusters"
+
+
 def test_rows_that_are_their_own_clusters_are_left_alone() -> None:
     labels, predictions, members, _ = world(2)
     plain, found = judged((labels, predictions, members, np.arange(400)))
@@ -150,29 +160,31 @@ def test_undefined_stays_undefined() -> None:
 
 
 def test_a_group_in_few_clusters_has_gaps_without_interval() -> None:
-    _, found = judged(world(4, 9, 40))
+    _, found = judged(world(4, 19, 20))
     for metric in ("worst_group", *GAPS):
         one = getattr(found, metric)
         assert (one.low, one.high, one.stderr) == (None, None, None)
-        assert one.interval == "none: group a has members in 9 clusters, of 10 needed"
-    assert found.macro_f1.interval == "none: 9 clusters, of 10 needed"
-    assert found.groups["b"].member_gap.interval == "none: members or others in 9 clusters, of 10 needed"
-    assert found.groups["b"].accuracy.low is not None
+        assert one.interval == "none: members of a in 19 clusters, of 20 needed"
+    assert found.groups["b"].member_gap.interval == "none: members or others in 19 clusters, of 20 needed"
+    assert found.macro_f1.interval == "none: wrong or right answers in 19 clusters, of 20 needed"
+    for one in (found.accuracy, *(getattr(found.groups["b"], rate) for rate in RATES)):
+        assert (one.low, one.high, one.stderr, one.interval) == (None, None, None, "none: 19 clusters, of 20 needed")
+        assert one.value is not None
     assert found.dpd.chance is not None
 
 
 def test_a_missing_chance_level_is_told_in_words() -> None:
-    """Twenty clusters of twenty sizes, each in one group; two in three of their rows are positives."""
-    names = np.repeat(np.arange(20), 3 * np.arange(3, 23))
+    """Forty clusters of forty sizes, each in one group; two in three of their rows are positives."""
+    names = np.repeat(np.arange(40), 3 * np.arange(1, 41))
     labels = (np.arange(len(names)) % 3 > 0).astype(np.int64)
     _, found = judged((labels, labels, np.eye(2, dtype=bool)[names % 2], names))
     assert found.dpd.chance is None
     assert found.dpd.low is not None
     every = "no unit with as many rows holds another to exchange"
     of_label = "no unit with as many rows of each label holds another to exchange"
-    assert found.dpd.no_chance == f"750 of 750 rows lie in units of one group, and {every}"
-    assert found.eopp.no_chance == f"500 of 500 rows lie in units of one group, and {of_label}"
-    assert found.eod.no_chance == f"750 of 750 rows lie in units of one group, and {of_label}"
+    assert found.dpd.no_chance == f"2,460 of 2,460 rows lie in units of one group, and {every}"
+    assert found.eopp.no_chance == f"1,640 of 1,640 rows lie in units of one group, and {of_label}"
+    assert found.eod.no_chance == f"2,460 of 2,460 rows lie in units of one group, and {of_label}"
 
 
 def test_a_row_without_a_cluster_is_refused() -> None:
