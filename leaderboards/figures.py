@@ -203,12 +203,12 @@ def _points(
             ends = {"ha": "center", "va": "bottom"} if across else {"ha": "left", "va": "center"}
             axes.text(*where, "undefined", rotation=turn, fontsize=6, color=colour, **ends)
             continue
-        below = math.nan if one.low is None else max(0.0, one.value - one.low)
-        above = math.nan if one.high is None else max(0.0, one.high - one.value)
-        known.append((at, one.value, below, above))
+        down = math.nan if one.low is None else max(0.0, one.value - one.low)
+        up = math.nan if one.high is None else max(0.0, one.high - one.value)
+        known.append((at, one.value, down, up))
     if known:
-        at, value, below, above = zip(*known, strict=True)
-        x, y = (at, value) if across else (value, at)
+        along, value, below, above = zip(*known, strict=True)
+        x, y = (along, value) if across else (value, along)
         bars = {"yerr" if across else "xerr": [below, above]}
         axes.errorbar(x, y, **bars, color=colour, marker=marker, markersize=4, linewidth=1, capsize=2, linestyle="none")
 
