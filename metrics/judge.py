@@ -16,7 +16,7 @@ from .estimate import Chance, Estimate, Judgement
 from .f1 import macro_f1, macro_f1_estimate
 from .gaps import GAPS, GapPlan, left_out, plan_gaps
 from .rates import group_rates, overall_accuracy
-from .shared_draws import draw_samples, worth_sharing
+from .shared_draws import draw_samples, sharing, worth_sharing
 from .simultaneous import gap_interval, worst_interval
 
 __all__ = ["judge", "judge_all"]
@@ -87,11 +87,8 @@ def judge_all(
     """
     check_draws(draws), check_seed(seed), check_confidence(confidence)
     plans = [plan_gaps(counts, positive, min_group) for counts in systems]
-    together: dict[tuple[bytes, bytes], list[int]] = {}
-    for place, counts in enumerate(systems):
-        together.setdefault(counts.samples, []).append(place)
     found: dict[int, Judgement] = {}
-    for places in together.values():
+    for places in sharing(systems, draws):
         drawn = _drawn([plans[place] for place in places], draws, seed, confidence)
         for place, one in zip(places, drawn, strict=True):
             found[place] = _judgement(plans[place], one, seed, confidence)
@@ -120,10 +117,10 @@ def _drawn(plans: Sequence[GapPlan], draws: int, seed: int, confidence: float) -
     resampling, permuting, _ = _streams(seed)
     samples, dealt = draw_samples(tables, draws, resampling), shared_permuted_gaps(plans, draws, permuting)
     for plan, table, permuted in zip(plans, tables, dealt, strict=True):
-        blocks = [(slice(0, draws), samples.of(table).T)]
         cells = plan.counts.labels * len(plan.counts.classes) + plan.counts.predictions
-        score = macro_f1_estimate(plan.counts, cells, draws, blocks, confidence)
-        yield _Drawn(draws, metrics_in_draws(plan, draws, blocks), chances_of(plan, permuted), score)
+        score = macro_f1_estimate(plan.counts, cells, draws, samples.blocks(table), confidence)
+        metrics = metrics_in_draws(plan, draws, samples.blocks(table))
+        yield _Drawn(draws, metrics, chances_of(plan, permuted), score)
 
 
 def _streams(seed: int) -> list[np.random.Generator]:

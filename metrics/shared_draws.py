@@ -8,19 +8,22 @@ own, and what is drawn for it is the same whoever shares the draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SharedDraws", "deal_groups", "draw_samples", "worth_sharing"]
+from .counts import Counts
+
+__all__ = ["SharedDraws", "deal_groups", "draw_samples", "sharing", "worth_sharing"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 _BLOCK_SIZE = 1 << 21  # samples times draws that are made at a time
 _SAMPLES_A_CELL = 2  # samples that are drawn one by one in less time than a cell takes
+_SHARED_BYTES = 96 << 20  # of the draws that systems share at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +38,39 @@ class SharedDraws:
     ends: IntArray
     cumulated: npt.NDArray[np.unsignedinteger]
 
-    def of(self, table: IntArray) -> npt.NDArray[np.float64]:
+    def of(self, table: IntArray, draws: slice = slice(None)) -> npt.NDArray[np.float64]:
         """(..., K, draws) what each cell of a system's table was given.
 
         Args:
             table: (K,) samples in each cell; their ends must be among ``ends``.
+            draws: some of them.
         """
         places = np.searchsorted(self.ends, np.cumsum(table))
-        found = self.cumulated[..., places, :].astype(np.float64)
-        found[..., 1:, :] -= found[..., :-1, :].copy()
-        return found
+        none = self.cumulated.dtype.type(0)
+        return np.diff(self.cumulated[..., places, draws], axis=-2, prepend=none).astype(np.float64)
+
+    def blocks(self, table: IntArray) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
+        """The same as (draws, K), some draws at a time, as :func:`groupgap.metrics.bootstrap.resample` yields them."""
+        size, draws = max(1, _BLOCK_SIZE // len(table)), self.cumulated.shape[-1]
+        for start in range(0, draws, size):
+            rows = slice(start, min(start + size, draws))
+            yield rows, self.of(table, rows).T
+
+
+def sharing(systems: Sequence[Counts], draws: int) -> list[list[int]]:
+    """The positions of systems that answered the same samples, as many together as fit into memory."""
+    alike: dict[tuple[bytes, bytes], list[int]] = {}
+    for place, counts in enumerate(systems):
+        alike.setdefault(counts.samples, []).append(place)
+    found = []
+    for places in alike.values():
+        first = systems[places[0]]
+        room = _SHARED_BYTES // (draws * np.min_scalar_type(first.n).itemsize)  # ends of cells
+        cells = max(len(systems[place].counts) for place in places)
+        dealt = len(first.groups) * len(first.classes) ** 2  # ends of outcomes, for each group
+        most = max(1, room // (cells + dealt), (room - first.n) // dealt)
+        found += [part.tolist() for part in np.array_split(places, -(-len(places) // most))]
+    return found
 
 
 def worth_sharing(tables: Sequence[IntArray]) -> bool:

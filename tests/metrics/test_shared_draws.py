@@ -21,7 +21,7 @@ from groupgap.metrics import (
 )
 from groupgap.metrics.bootstrap import bootstrap_metrics, metrics_in_draws
 from groupgap.metrics.chance import permuted_gaps, shared_permuted_gaps
-from groupgap.metrics.shared_draws import deal_groups, draw_samples, worth_sharing
+from groupgap.metrics.shared_draws import deal_groups, draw_samples, sharing, worth_sharing
 from scipy import stats
 
 GROUPS = ["a", "b", "c", "d"]
@@ -142,6 +142,16 @@ def test_shared_draws_are_the_same_whoever_shares_them() -> None:
     assert judge_all(many[:1] + many[6:], 1, min_group=16, draws=200)[0] == first[0]
     assert judge_all(many[::-1], 1, min_group=16, draws=200)[::-1] == first
     assert judge_all(many, 1, min_group=16, draws=200, seed=1)[0] != first[0]
+
+
+def test_what_memory_allows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = systems(number=12)
+    whole = judge_all(many, 1, min_group=16, draws=200)
+    assert sharing(many, 200) == [list(range(12))]
+    monkeypatch.setattr("groupgap.metrics.shared_draws._SHARED_BYTES", 200 * (N + 6 * 16))
+    assert sharing(many, 200) == [list(range(6)), list(range(6, 12))]
+    monkeypatch.setattr("groupgap.metrics.shared_draws._BLOCK_SIZE", 1_000)
+    assert judge_all(many, 1, min_group=16, draws=200) == whole
 
 
 def test_systems_that_answered_other_samples_share_nothing() -> None:
