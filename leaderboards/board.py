@@ -11,7 +11,7 @@ from ..metrics import CalibrationReport, Estimate, Judgement
 from .collection import Collection, Entry
 from .details import blocks_of, where_measurable
 from .floors import floor_notes, floor_of
-from .judgements import without_chance
+from .judgements import missing_parts
 from .judging import Options, SeedResult, judge_task
 from .pairs import Contender, Pairs, Wish, bands, compare_tables, mode_of
 from .report_blocks import Block
@@ -254,7 +254,7 @@ def _row(name: str, seeds: Sequence[Entry], number: int, results: Sequence[SeedR
         by_seed=tuple(results) if several else (),
         blocks=tuple(blocks_of(name, entry.task, [one.details for one in results])),
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
-        notes=(*first.notes, *without_chance(judgement, METRICS)),
+        notes=(*first.notes, *missing_parts(judgement, METRICS)),
         controlled_of=str(raw) if (raw := entry.run.fair(entry.task).get("controlled")) else None,
         licence=" / ".join(dict.fromkeys(run.variant.licence for run in runs if run.variant.licence)) or None,
         trained_parameters=entry.run.variant.trained_parameters,

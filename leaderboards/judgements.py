@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..metrics import Judgement, count_clusters, judge_all, judge_clusters
+from ..metrics import Estimate, Judgement, count_clusters, judge_all, judge_clusters
 from .answers import Answers
+
+NONE = "none: "  # how the kind of an interval begins that could not be given
 
 
 def judgements_of(answers: Sequence[Answers], how: Mapping[str, Any]) -> Iterator[Judgement]:
@@ -26,14 +28,21 @@ def judgements_of(answers: Sequence[Answers], how: Mapping[str, Any]) -> Iterato
             yield judge_clusters(units, **how)
 
 
-def without_chance(judgement: Judgement, metrics: Mapping[str, str]) -> Iterator[str]:
-    """Why gaps have no chance level, in words.
+def missing_parts(judgement: Judgement, metrics: Mapping[str, str]) -> Iterator[str]:
+    """Why estimates have no interval or no chance level, in words.
 
     Args:
         judgement: of one run.
         metrics: names of its estimates, and what they are called.
     """
-    reasons = {metric: getattr(judgement, metric).no_chance for metric in metrics}
-    for reason in dict.fromkeys(why for why in reasons.values() if why):
-        named = ", ".join(metrics[metric] for metric, why in reasons.items() if why == reason)
-        yield f"no chance level of {named}: {reason}"
+    found: dict[str, Estimate] = {metric: getattr(judgement, metric) for metric in metrics}
+    none = {
+        metric: one.interval[len(NONE) :]
+        for metric, one in found.items()
+        if one.interval and one.interval.startswith(NONE)
+    }
+    no_chance = {metric: one.no_chance for metric, one in found.items() if one.no_chance}
+    for what, reasons in (("interval", none), ("chance level", no_chance)):
+        for reason in dict.fromkeys(reasons.values()):
+            named = ", ".join(metrics[metric] for metric, why in reasons.items() if why == reason)
+            yield f"no {what} of {named}: {reason}"

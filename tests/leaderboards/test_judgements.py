@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from groupgap.leaderboards.answers import Answers
 from groupgap.leaderboards.board import METRICS
-from groupgap.leaderboards.judgements import judgements_of, without_chance
+from groupgap.leaderboards.judgements import judgements_of, missing_parts
 from groupgap.metrics import Estimate, judge
 
 HOW = {"positive": 1, "min_group": 30, "draws": 99, "seed": 0}
@@ -45,13 +45,15 @@ def test_each_run_has_its_own_judgement_and_units_are_respected() -> None:
     assert units.chance.p95 > plain.chance.p95
 
 
-def test_gaps_without_a_chance_level_say_why_once_a_reason() -> None:
+def test_what_is_missing_is_told_once_a_reason() -> None:
     (found,) = judgements_of([answers(0.9, True)], HOW)
-    assert list(without_chance(found, METRICS)) == []
+    assert list(missing_parts(found, METRICS)) == []
     for metric, why in (("dpd", "no exchange"), ("eopp", "no exchange"), ("eod", "none either")):
         found = replace(found, **{metric: replace(getattr(found, metric), chance=None, no_chance=why)})
-    found = replace(found, accuracy=Estimate(0.5, 200))
-    assert list(without_chance(found, METRICS)) == [
+    few = Estimate(0.5, 200, interval="none: 19 clusters, of 20 needed")
+    found = replace(found, accuracy=few, macro_f1=few, worst_group=Estimate(0.5, 200, interval="1 seed"))
+    assert list(missing_parts(found, METRICS)) == [
+        "no interval of accuracy, macro F1: 19 clusters, of 20 needed",
         "no chance level of demographic parity difference, equal opportunity difference: no exchange",
         "no chance level of equalized odds difference: none either",
     ]
