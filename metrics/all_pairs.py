@@ -41,7 +41,7 @@ Measure = tuple[str, str | None]
 
 EXTREMES = ("worst_group", "dpd", "eod")
 _CHUNK_BYTES = 1 << 23  # of one block of drawn samples
-_HELD_BYTES = 96 << 20  # of the maxima that are compared with each other at a time
+_HELD_BYTES = 64 << 20  # of the maxima that are compared with each other at a time
 _EXACT = 1 << 24  # integers up to which single precision counts exactly
 
 
