@@ -82,10 +82,9 @@ def judge_clusters(
 
     Returns:
         The values of ``judge``, with its kinds of intervals at the effective number of rows and with the correlation of
-        the groups' rates (:func:`groupgap.metrics.clusters.effective_rates`). A rate over fewer than 20 clusters has no
-        interval, nor has a gap that such a group enters, nor F1 with fewer clusters of wrong (or of right) answers;
-        where memberships cannot be exchanged a gap has no chance level but a reason. Where every row is its own cluster
-        this is ``judge``.
+        the groups' rates (:func:`groupgap.metrics.clusters.effective_rates`). What rests on fewer than 20 clusters has
+        no interval, nor has a gap that such a group enters; where memberships cannot be exchanged a gap has no chance
+        level but a reason. Where every row is its own cluster this is ``judge``.
 
     Example:
         >>> rows = np.arange(200)
@@ -121,8 +120,8 @@ def judge_clusters(
     )
 
 
-def _none(what: str) -> str:
-    return f"none: {what}, of {FEWEST} needed"
+def _none(what: str, needed: int = FEWEST) -> str:
+    return f"none: {what}, of {needed} needed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,20 +211,22 @@ class _Rows:
     def macro_f1(self, drawn: FloatArray) -> Estimate:
         """As :func:`groupgap.metrics.macro_f1`, with Wilson's interval at the size that has its standard error.
 
-        A percentile interval would be too short where few clusters hold a wrong answer.
+        A percentile interval would be too short where few clusters hold a wrong answer. Of those that hold one only
+        half count for how sure the error is: a cluster that brings a mistake may bring many.
         """
         counts, (amounts, held) = self.plan.counts, self.units
         value, stderr = macro_f1_value(counts), standard_error(drawn)[0]
         right = self.answers.labels == self.answers.predictions_a
         rests_on = int(min(amounts @ (held @ right > 0), amounts @ (held @ ~right > 0)))
-        if rests_on < FEWEST or not stderr or value is None:
-            none = _none(f"wrong or right answers in {rests_on} clusters")
-            return Estimate(value, counts.n, interval=none)
+        if (clusters := int(amounts.sum())) < FEWEST or value is None:
+            return Estimate(value, counts.n, interval=_none(f"{clusters} clusters"))
+        if rests_on < 2 or not stderr:
+            return Estimate(value, counts.n, interval=_none(f"wrong or right answers in {rests_on} clusters", 2))
         sizes = held.sum(axis=1)
         equal = float(amounts @ sizes) ** 2 / float(amounts @ sizes**2)
-        size = value * (1 - value) / stderr**2 * float(sureness(min(equal, rests_on), self.confidence))
+        size = value * (1 - value) / stderr**2 * float(sureness(min(equal, rests_on) / 2, self.confidence))
         low, high = wilson(value * size, size, self.confidence)
-        kind = f"Wilson over {int(amounts.sum()):,} clusters"
+        kind = f"Wilson over {clusters:,} clusters"
         return Estimate(value, counts.n, None, stderr, float(low), float(high), kind)
 
     def share(self, rate: str, class_index: int | None, group: int | None) -> Estimate:

@@ -46,7 +46,7 @@ def test_each_run_has_its_own_judgement_and_units_are_respected() -> None:
 
 
 def test_what_is_missing_is_told_once_a_reason() -> None:
-    (found,) = judgements_of([answers(0.6, True)], HOW)
+    (found,) = judgements_of([answers(0.9, True)], HOW)
     assert list(missing_parts(found, METRICS)) == []
     for metric, why in (("dpd", "no exchange"), ("eopp", "no exchange"), ("eod", "none either")):
         found = replace(found, **{metric: replace(getattr(found, metric), chance=None, no_chance=why)})

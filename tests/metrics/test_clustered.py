@@ -136,6 +136,21 @@ def test_names_and_order_of_clusters_do_not_matter() -> None:
     assert one == other
 
 
+def test_f1_is_no_surer_than_the_clusters_with_a_mistake_are_many() -> None:
+    """Forty answers in ten clusters are wrong, or forty in one, or in two: the fewer, the wider."""
+    names = np.repeat(np.arange(100), 40)
+    labels, members = np.arange(4000) % 2, np.eye(2, dtype=bool)[np.arange(4000) % 2]
+    widths = []
+    for clusters in (10, 2, 1):
+        wrong = (names < clusters) & (np.arange(4000) % 40 < 40 // clusters)
+        _, found = judged((labels, np.where(wrong, 1 - labels, labels), members, names))
+        assert found.macro_f1.value == pytest.approx(0.99, abs=0.001)
+        widths.append(None if found.macro_f1.low is None else found.macro_f1.high - found.macro_f1.low)
+    assert found.macro_f1.interval == "none: wrong or right answers in 1 clusters, of 2 needed"
+    assert widths[2] is None
+    assert 0.01 < widths[0] < widths[1]
+
+
 def test_few_rows_of_their_own_are_not_few_clusters() -> None:
     """Each of the 12 rows of group a is in a cluster by itself: nothing between them has to be guessed."""
     labels, predictions, _, names = world(5, 30, 4)
@@ -166,8 +181,7 @@ def test_a_group_in_few_clusters_has_gaps_without_interval() -> None:
         assert (one.low, one.high, one.stderr) == (None, None, None)
         assert one.interval == "none: members of a in 19 clusters, of 20 needed"
     assert found.groups["b"].member_gap.interval == "none: members or others in 19 clusters, of 20 needed"
-    assert found.macro_f1.interval == "none: wrong or right answers in 19 clusters, of 20 needed"
-    for one in (found.accuracy, *(getattr(found.groups["b"], rate) for rate in RATES)):
+    for one in (found.accuracy, found.macro_f1, *(getattr(found.groups["b"], rate) for rate in RATES)):
         assert (one.low, one.high, one.stderr, one.interval) == (None, None, None, "none: 19 clusters, of 20 needed")
         assert one.value is not None
     assert found.dpd.chance is not None
