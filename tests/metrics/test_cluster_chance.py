@@ -121,6 +121,18 @@ def test_adding_rows_of_no_group_changes_nothing() -> None:
         assert found[0][metric].median == pytest.approx(found[1][metric].median, abs=0.02)
 
 
+def test_rows_of_a_group_that_does_not_enter_take_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groupgap.metrics.cluster_chance.FIXED", -1.0)  # so that the rows are told
+    labels, predictions, membership, clusters = mixed(5)
+    membership[:, 2] = False
+    entering = int(membership.any(axis=1).sum())
+    membership[np.flatnonzero(~membership.any(axis=1))[:9], 2] = True
+    assert membership[:, 2].sum() == 9
+    answers = counted((labels, predictions, membership, clusters))
+    told = exchanged_gaps(answers, plan_gaps(answers.a, 1, 12), ("dpd",), 9, np.random.default_rng(6))
+    assert f" of {entering} rows " in str(told)
+
+
 def test_clusters_that_nothing_can_stand_for_have_no_chance_level() -> None:
     """Ten clusters of ten sizes, each in one group: no exchange keeps the clusters whole."""
     clusters = np.repeat(np.arange(10), np.arange(20, 40, 2))

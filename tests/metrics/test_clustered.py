@@ -90,6 +90,8 @@ def test_groups_that_share_clusters_are_compared_more_sharply_and_others_less() 
     apart = np.c_[np.arange(400) < 200, np.arange(400) >= 200]
     for membership, sharper in ((members, True), (apart, False)):
         plain, found = judged((labels, predictions, membership, names), 999)
+        gap = found.groups["a"].member_gap  # of two groups, the same difference
+        assert found.accuracy_spread.high == pytest.approx(max(abs(gap.low), abs(gap.high)))
         for one, other in ((plain.dpd, found.dpd), (plain.groups["a"].member_gap, found.groups["a"].member_gap)):
             assert other.low <= other.value <= other.high
             if one is plain.dpd:
