@@ -60,7 +60,12 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output or f"{args.task}{SUFFIX}.yaml")
     if not output.parent.is_dir():
         raise GroupgapError(f"{output}: no such folder {output.parent}")
-    output.write_text(controlled_file(args.task, path, config, wanted, output), encoding="utf-8")
+    text = controlled_file(args.task, path, config, wanted, output)
+    if output.exists() and output.read_bytes() != text.encode():
+        raise GroupgapError(
+            f"{output}: is there already and says something else: move it away, or name another file by -o"
+        )
+    output.write_text(text, encoding="utf-8")
     print(f"{output}: {args.task}{SUFFIX}\nlm_eval --include_path {output.parent} --tasks {args.task}{SUFFIX} ...")
     return 0
 

@@ -185,3 +185,15 @@ def test_a_folder_that_is_not_there_is_named(exam: Path, capsys: pytest.CaptureF
 def test_symbol_sets_are_checked_at_once(exam: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["control", "toy_religion_fair", "-o", str(exam / "c.yaml"), "--symbol-sets", "runes"]) == 2
     assert "unknown set 'runes'" in capsys.readouterr().err
+
+
+def test_a_file_that_says_something_else_is_not_replaced(exam: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = exam / "c.yaml"
+    command = ["control", "exam", "-o", str(output), "--include-path", str(exam)]
+    assert main(command) == 0
+    assert main(command) == 0  # the same again
+    edited = output.read_text() + "# by hand\n"
+    output.write_text(edited)
+    assert main(command) == 2
+    assert "is there already and says something else" in capsys.readouterr().err
+    assert output.read_text() == edited
