@@ -247,6 +247,8 @@ def _layers(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> lis
         if found and len(found[2]) < 7 and not _BUFFERS.search(name):
             stacks.setdefault(found[1], {}).setdefault(int(found[2]), {})[found[3]] = tensor.shape
     for stack, layers in stacks.items():
+        if is_timm(config) and stack.endswith("stages."):
+            continue  # the first stage of a network may have no downsampling, whatever the widths
         for layer, parts in layers.items() if _alike(layers) else ():
             others = [set(found) for number, found in layers.items() if number != layer]
             lost = set.intersection(*others) - set(parts) if len(others) > 1 else set()
