@@ -15,6 +15,7 @@ from ..errors import GroupgapError
 from ..metrics import AttackDifference, AttackJudgement, benjamini_hochberg, compare_attacks, judge_attack
 from ..metrics.lira import LiraOptions, lira_scores
 from ..metrics.roc import FALSE_POSITIVE_RATES
+from .attack_seeds import Trainings, TrainingsAgainst, against_each_other, fold_attacks
 
 LOSS, LIRA = "loss", "lira"
 MANY = 100  # pairs of targets beyond which only those of one seed are compared
@@ -99,12 +100,16 @@ class AttackReport:
         against: pairs.
         notes: what a reader should know.
         options: how it was judged.
+        trainings: recipes of which several seeds were attacked.
+        trainings_against: pairs of these.
     """
 
     attacked: tuple[Attacked, ...]
     against: tuple[Against, ...]
     notes: tuple[str, ...]
     options: AttackOptions
+    trainings: tuple[Trainings, ...] = ()
+    trainings_against: tuple[TrainingsAgainst, ...] = ()
 
 
 def build_report(audits: Sequence[AuditScores], options: AttackOptions | None = None) -> AttackReport:
@@ -123,8 +128,9 @@ def build_report(audits: Sequence[AuditScores], options: AttackOptions | None = 
     notes = [
         f"{one.audit.target}: no {one.attack} attack: {one.reading}" for one in attacked if one.scores is None
     ] + notes
-    told, compared = _with_q_values(attacked, against)
-    return AttackReport(tuple(told), tuple(compared), tuple(dict.fromkeys(notes)), options)
+    trainings = fold_attacks(attacked, [dict(powers(one)) for one in attacked])
+    report = AttackReport(tuple(attacked), tuple(against), tuple(dict.fromkeys(notes)), options, trainings)
+    return _with_q_values(replace(report, trainings_against=tuple(against_each_other(trainings))))
 
 
 def _by_loss(audit: AuditScores, options: AttackOptions) -> Attacked:
@@ -220,31 +226,35 @@ def _against(a: Attacked, b: Attacked, options: AttackOptions) -> Iterator[Again
             yield Against(*names, axis, group, part)
 
 
-def _with_q_values(attacked: Sequence[Attacked], against: Sequence[Against]) -> tuple[list[Attacked], list[Against]]:
+def _with_q_values(report: AttackReport) -> AttackReport:
     """Benjamini and Hochberg's q over all p-values of the report: one family."""
     tests: list[tuple[tuple[Any, ...], float]] = []
-    for place, one in enumerate(attacked):
+    for place, one in enumerate(report.attacked):
         for key, power in powers(one):
             if power.auc.chance is not None and power.auc.value is not None:
                 tests.append((("auc", place, key), power.auc.chance.p_value))
-    for place, pair in enumerate(against):
+    for place, pair in enumerate(report.against):
         found: dict[float | None, float | None] = {None: pair.difference.auc_p_value}
         found.update(pair.difference.tpr_p_values.items())
         tests += [(("pair", place, rate), p_value) for rate, p_value in found.items() if p_value is not None]
+    for place, folded in enumerate(report.trainings_against):
+        if folded.difference.p_value is not None:
+            tests.append((("trainings", place), folded.difference.p_value))
     q = dict(zip([key for key, _ in tests], benjamini_hochberg([p for _, p in tests]).tolist(), strict=True))
-    told = [
+    attacked = (
         replace(one, q_values={key: q["auc", place, key] for key, _ in powers(one) if ("auc", place, key) in q})
-        for place, one in enumerate(attacked)
-    ]
-    compared = [
+        for place, one in enumerate(report.attacked)
+    )
+    against = (
         replace(
             pair,
             auc_q_value=q.get(("pair", place, None)),
             tpr_q_values={rate: q.get(("pair", place, rate)) for rate in pair.difference.tpr_at},
         )
-        for place, pair in enumerate(against)
-    ]
-    return told, compared
+        for place, pair in enumerate(report.against)
+    )
+    folds = (replace(pair, q_value=q.get(("trainings", place))) for place, pair in enumerate(report.trainings_against))
+    return replace(report, attacked=tuple(attacked), against=tuple(against), trainings_against=tuple(folds))
 
 
 def powers(one: Attacked) -> Iterator[tuple[tuple[str, str], Any]]:

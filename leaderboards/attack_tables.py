@@ -9,6 +9,7 @@ from .. import __version__
 from ..metrics import AttackPower, Estimate
 from ..metrics.roc import FALSE_POSITIVE_RATES
 from .attack_report import Against, Attacked, AttackReport, powers
+from .attack_seeds import Trainings, TrainingsAgainst
 from .format import LEVEL, format_estimate, format_number, format_p
 from .markdown import escape, table
 from .tables import estimate_document
@@ -47,6 +48,8 @@ PAIRS = (
     "q",
     *(text for rate in FALSE_POSITIVE_RATES for text in (f"TPR at {100 * rate:g}% FPR, A - B", "p", "q")),
 )
+SEEDS = ("trained as", "attack", "group", "seeds", "mean AUC", "AUC of each seed")
+SEED_PAIRS = ("A", "B", "attack", "group", "seeds", "AUC of A - B", "p", "q")
 LEGEND = (
     "An attack guesses which examples a model was trained on. AUC 0.5 is guessing; p tests that, q is its "
     "Benjamini-Hochberg value over all tests of this report. TPR at 1% FPR: the share of training rows found while 1% "
@@ -54,6 +57,12 @@ LEGEND = (
     "balanced accuracy flatters itself: read it beside its chance level. Brackets are 95% intervals over examples, for "
     "these trained weights. A group of its own threshold is judged among its own non-members; at the common threshold "
     "all non-members set it, and a group may be accused more often."
+)
+
+
+OVER_TRAININGS = (
+    "The same recipe with other seeds, asked about the same examples: brackets are 95% t intervals over trainings, and "
+    "A - B is a paired t test over the seeds that both have. Above, everything is about these trained weights."
 )
 
 
@@ -67,6 +76,8 @@ def attack_document(report: AttackReport) -> dict[str, Any]:
         "notes": list(report.notes),
         "attacks": [_attacked_document(one) for one in report.attacked],
         "differences": [_against_document(one) for one in report.against],
+        "trainings": [_trainings_document(one) for one in report.trainings],
+        "trainings_differences": [_trainings_against_document(one) for one in report.trainings_against],
         "blocks": list(_blocks(report)),
     }
 
@@ -132,6 +143,36 @@ def _against_document(pair: Against) -> dict[str, Any]:
     }
 
 
+def _trainings_document(one: Trainings) -> dict[str, Any]:
+    results = [
+        {
+            "axis": axis or None,
+            "group": group or None,
+            "auc": estimate_document(found),
+            "of_seed": list(one.of_seed[axis, group]),
+        }
+        for (axis, group), found in one.auc.items()
+    ]
+    told = {"name": one.name, "attack": one.attack, "reading": one.reading}
+    return {**told, "seeds": list(one.seeds), "targets": list(one.targets), "results": results}
+
+
+def _trainings_against_document(pair: TrainingsAgainst) -> dict[str, Any]:
+    axis, group = pair.key
+    difference = pair.difference
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "attack": pair.attack,
+        "axis": axis or None,
+        "group": group or None,
+        "seeds": list(pair.seeds),
+        "null": difference.null,
+        "auc": {**estimate_document(difference.estimate), "p": difference.p_value, "q": pair.q_value},
+        "of_seed": list(difference.differences),
+    }
+
+
 def _blocks(report: AttackReport) -> Iterator[dict[str, Any]]:
     for one in report.attacked:
         if one.overall is not None:
@@ -193,6 +234,11 @@ def summary(report: AttackReport) -> list[str]:
     parts = [_table(HEADER, [_row(one, key, power) for one in made for key, power in powers(one)])]
     if report.against:
         parts += ["## Targets against each other", _table(PAIRS, [_pair_row(pair) for pair in report.against])]
+    if report.trainings:
+        parts += ["## Over trainings", OVER_TRAININGS]
+        parts.append(_table(SEEDS, [row for one in report.trainings for row in _trainings_rows(one)]))
+    if report.trainings_against:
+        parts.append(_table(SEED_PAIRS, [_trainings_row(pair) for pair in report.trainings_against]))
     return [*parts, "\n".join(f"- {escape(line)}" for line in in_words(report))]
 
 
@@ -218,6 +264,14 @@ def in_words(report: AttackReport) -> list[str]:
             where = _name(pair.axis, pair.group)
             lines.append(
                 f"{more} gives training rows away more than {less} ({pair.attack}, {where}, q = {format_p(q_value)})"
+            )
+    for folded in report.trainings_against:
+        value, q_value = folded.difference.estimate.value, folded.q_value
+        if value is not None and q_value is not None and q_value < LEVEL:
+            more, less = (folded.a, folded.b) if value > 0 else (folded.b, folded.a)
+            lines.append(
+                f"over {len(folded.seeds)} trainings {more} gives training rows away more than {less} "
+                f"({folded.attack}, {_name(*folded.key)}, q = {format_p(q_value)})"
             )
     if report.against and not any("away more" in line for line in lines):
         lines.append("no two targets could be told apart at q < 0.05; that is not the same as being equal")
@@ -247,9 +301,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     kept = [place for place in range(len(header)) if any(_says(row[place]) for row in rows)]
     absent: dict[str, list[str]] = {}
     for place in set(range(len(header))) - set(kept):
-        reasons = {row[place] for row in rows if row[place]}
-        if reasons:
-            absent.setdefault(min(reasons), []).append(header[place])
+        reasons = [row[place] for row in rows if row[place]]
+        if reasons:  # the first row's, which is of all examples
+            absent.setdefault(reasons[0], []).append(header[place])
     text = table([header[place] for place in kept], [[escape(row[place]) for place in kept] for row in rows])
     lines = [f"{', '.join(sorted(names))}: {escape(reason)}" for reason, names in absent.items()]
     return "\n\n".join([text, *lines])
@@ -301,6 +355,19 @@ def _pair_row(pair: Against) -> list[str]:
         else:
             cells += ["", "", ""]
     return [pair.a, pair.b, pair.attack, _name(pair.axis, pair.group), *cells]
+
+
+def _trainings_rows(one: Trainings) -> Iterator[list[str]]:
+    for key, found in one.auc.items():
+        of_seed = ", ".join("undefined" if value is None else format_number(value) for value in one.of_seed[key])
+        seeds = ", ".join(map(str, one.seeds))
+        yield [one.name, one.attack, _name(*key), seeds, format_estimate(found), of_seed]
+
+
+def _trainings_row(pair: TrainingsAgainst) -> list[str]:
+    told = [pair.a, pair.b, pair.attack, _name(*pair.key), ", ".join(map(str, pair.seeds))]
+    difference = pair.difference
+    return [*told, format_estimate(difference.estimate), _p(difference.p_value), _p(pair.q_value)]
 
 
 def _p(value: float | None) -> str:

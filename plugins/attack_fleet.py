@@ -6,6 +6,7 @@ Run by ``groupgap attack`` as ``python -m groupgap.plugins.attack_fleet ROSTER O
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shlex
 import sys
@@ -295,6 +296,11 @@ def _audit(
         "method": target.variant.method,
         "seed": target.training.seed,
         "base": target.training.base,
+        "training": {
+            "name": target.training.name.removesuffix(f"-{target.training.seed}"),
+            "recipe": _recipe_hash(target.training),
+            "shadows": _recipe_hash(lender.training),
+        },
         **facts,
         "design": design.kind,
         "audit_seed": design.seed,
@@ -317,6 +323,12 @@ def _audit(
         {},
         told,
     )
+
+
+def _recipe_hash(training: Training) -> str:
+    """What two trainings that differ in their seed have in common."""
+    told = [training.recipe, training.base, training.base_hashes]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _command(request: Request) -> str:
