@@ -29,13 +29,14 @@ SOURCES := $(ROOT_FILES) README.md $(wildcard startup/groupgap*) $(shell find $(
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VLLM_CPU_KVCACHE_SPACE ?= 1
 
-.PHONY: help venv install demo example example-token-bias test lint types clean
+.PHONY: help venv install demo example example-token-bias example-membership test lint types clean
 
 help:
 	@echo 'make demo [MODEL=path]  install, ask a model through lm_eval, build demo/board/index.html'
 	@echo 'make test               lint, types, tests'
 	@echo 'make example            train and judge the board of examples/lora-vs-full again (GROUPGAP_SHARED=folder)'
 	@echo 'make example-token-bias make the report of examples/token-bias again (GROUPGAP_SHARED=folder)'
+	@echo 'make example-membership train and attack the models of examples/membership again (GROUPGAP_SHARED=folder)'
 	@echo 'make install            only make $(VENV) with groupgap and an engine'
 	@echo 'make clean              remove what was built; $(VENV) stays'
 
@@ -81,6 +82,9 @@ example: install
 example-token-bias: install
 	@$(PY) examples/token-bias/run.py --out example-token-bias
 
+example-membership: install
+	@$(PY) examples/membership/run.py --out example-membership
+
 # The last line is pytest's own summary.
 test: export OMP_NUM_THREADS := 1
 test: lint
@@ -98,5 +102,5 @@ types: install
 	@$(PY) -m mypy
 
 clean:
-	rm -rf build dist demo example example-token-bias .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist demo example example-token-bias example-membership .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
