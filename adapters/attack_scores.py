@@ -27,6 +27,8 @@ COLUMNS = {
     "groups": "list of text, axis=group; may be empty",
 }
 MOST_TARGETS, MOST_AXES = 1_000, 100  # beyond them a small file would cost hours or all memory
+MOST_ROWS, MOST_BYTES = 20_000_000, 8 << 30
+BATCH = 10_000
 OPTIONAL = ("shadows", "inside", "groups")
 
 FloatArray = npt.NDArray[np.float64]
@@ -120,7 +122,7 @@ def read_scores(path: Path) -> tuple[AuditScores, ...]:
             that stand there twice.
     """
     try:
-        table = pq.read_table(path)
+        table = _read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise GroupgapError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]:.200})") from error
     missing = [name for name in COLUMNS if name not in table.column_names and name not in OPTIONAL]
@@ -137,6 +139,29 @@ def read_scores(path: Path) -> tuple[AuditScores, ...]:
     if not audits:
         raise GroupgapError(f"{path}: holds no rows")
     return tuple(audits)
+
+
+def _read_table(path: Path) -> pa.Table:
+    """The columns that we know, piece by piece: a small file can hold more than any memory.
+
+    Raises:
+        GroupgapError: too many rows or bytes.
+    """
+    with pq.ParquetFile(path) as file:
+        whole = file.schema_arrow
+        names = [name for name in COLUMNS if whole.names.count(name) == 1]
+        batches, size = [], 0
+        for batch in file.iter_batches(BATCH, columns=names) if file.metadata.num_rows <= MOST_ROWS else ():
+            size += batch.nbytes
+            if size > MOST_BYTES:
+                break
+            batches.append(batch)
+        if file.metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
+            raise GroupgapError(
+                f"{path}: more than {MOST_ROWS:,} rows or {MOST_BYTES >> 30} GiB of scores: judge fewer targets "
+                "at a time"
+            )
+        return pa.Table.from_batches(batches, pa.schema([whole.field(name) for name in names], whole.metadata))
 
 
 def _facts(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
