@@ -70,8 +70,17 @@ class Journal(TrainerCallback):
         self._began = self._last_line = self._step_began = time.monotonic()
 
     def restore(self, checkpoint: Path) -> None:
-        """Take up the notes of a checkpoint."""
+        """Take up the notes of a checkpoint.
+
+        Raises:
+            GroupgapError: another version of groupgap wrote it.
+        """
         told = read_json_object(checkpoint / JOURNAL, _JOURNAL_BYTES, max_values=100_000_000)
+        if missing := [item.name for item in fields(Notes) if item.name not in told]:
+            raise GroupgapError(
+                f"{checkpoint}: another version of groupgap wrote it ({JOURNAL} has no {missing[0]!r}): remove "
+                f"{checkpoint.parent} and run the same command again"
+            )
         self.notes = Notes(**{item.name: told[item.name] for item in fields(Notes)})
 
     def told(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from groupgap.adapters.training.journal import Journal
 from groupgap.adapters.training.record import read_training
 from groupgap.adapters.training.trainer import SeededTrainer
 from groupgap.errors import GroupgapError
@@ -211,6 +212,13 @@ def test_a_base_without_some_of_its_weights_is_refused(toy: Toy, capsys: pytest.
     assert "are in no file, e.g. model.layers.0.self_attn.q_proj.weight" in said
 
 
+def test_the_journal_of_another_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "journal.json").write_text('{"rows": []}')
+    with pytest.raises(GroupgapError, match="another version of groupgap wrote it"):
+        Journal("full-13", [], print).restore(tmp_path / "checkpoint-3")
+
+
 def test_a_record_of_a_stranger_is_read_with_care(toy: Toy) -> None:
     toy.train("full: {}", "max_steps: 1")
     path = toy.folder / "out" / "full-13" / "training.json"
@@ -223,6 +231,7 @@ def test_a_record_of_a_stranger_is_read_with_care(toy: Toy) -> None:
         ({"first_loss": None}, "expected 'first_loss'"),
         ({"losses": [1]}, "expected 'losses'"),
         ({"method": 3}, "expected 'method'"),
+        ({"weights": None}, "expected 'weights'"),
     ):
         path.write_text(json.dumps({**told, **change}))
         with pytest.raises(GroupgapError, match=said):
