@@ -24,7 +24,8 @@ from .safe_json import MEBIBYTE, parse_json, read_json_object
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_WEIGHTS = "model.safetensors"
-HASHED = (".safetensors", ".json", ".model", ".txt", ".jinja")
+SAFETENSORS = ".safetensors"
+HASHED = (SAFETENSORS, ".json", ".model", ".txt", ".jinja")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 HEADER_BYTES = 8 * MEBIBYTE
 INDEX_BYTES = 16 * MEBIBYTE
@@ -273,6 +274,12 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the safetensors files directly in a folder, by name."""
+    names = sorted(path.name for path in _listing(folder) if path.suffix == SAFETENSORS)
+    return {name: sha256(inside(folder, name)) for name in names}
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ..adapters.attack_scores import FILE, AuditScores, write_scores
 from ..adapters.audit_design import DESIGNS, AuditDesign, check_members, check_shadows, draw_audit
 from ..adapters.resolve import resolve
 from ..adapters.roster import Roster, TaskChoice, load_roster
-from ..adapters.training.record import Training, has_record, read_training
+from ..adapters.training.record import Training, has_record, made_by, read_training
 from ..adapters.training.shadows import ShadowPlan, train_shadows
 from ..adapters.variant import Variant
 from ..errors import GroupgapError, one_line, one_line_for_mistakes
@@ -122,7 +122,13 @@ def _targets(roster: Roster) -> list[_Target]:
                 f"{variant.name}: {folder} has no training.json: only variants that `groupgap train` made say which "
                 "rows they saw; leave it out of the roster, or audit it by --scores with scores of your own"
             )
-        found.append(_Target(variant, read_training(folder)))
+        training = read_training(folder)
+        if not made_by(training, folder):
+            raise GroupgapError(
+                f"{variant.name}: the weights in {folder} are not those that its training.json is about: which rows "
+                "they saw is not known; train it again, or audit it by --scores with scores of your own"
+            )
+        found.append(_Target(variant, training))
     if not found:
         raise GroupgapError(f"{roster.path}: no trained variant to attack")
     first = found[0]

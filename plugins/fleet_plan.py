@@ -17,7 +17,7 @@ from ..adapters.resolve import Resolved, resolve
 from ..adapters.roster import Roster
 from ..adapters.safe_json import read_json_object
 from ..adapters.tensors import file_hashes
-from ..adapters.training.record import Training, has_record, read_training
+from ..adapters.training.record import Training, has_record, made_by, read_training
 from ..adapters.variant import Variant
 from ..adapters.vision_base import find_base
 from ..errors import GroupgapError
@@ -231,14 +231,15 @@ def _why(check: AdapterCheck | FullCheck) -> str:
     return f"{check.path}: {check.reason}{way_out}"
 
 
-def _training(variant: Variant, found: Resolved | None) -> Training | None:
-    """What `groupgap train` wrote beside the weights; None where there is nothing, or nothing readable."""
+def _training(variant: Variant, found: Resolved | None, hashes: Mapping[str, str] | None) -> Training | None:
+    """What `groupgap train` wrote beside the weights; None where there is nothing, or it is not about these weights."""
     if found is None or variant.method == "base" or not has_record(found.path):
         return None
     try:
-        return read_training(found.path)
+        training = read_training(found.path)
     except GroupgapError:
         return None
+    return training if made_by(training, found.path, hashes) else None
 
 
 def _recipe(check: AdapterCheck | FullCheck | None, training: Training | None) -> dict[str, Any] | None:
@@ -262,7 +263,7 @@ def _make(
     check: AdapterCheck | FullCheck | None = None,
     told: Mapping[str, Any] | None = None,
 ) -> Member:
-    training = _training(variant, found)
+    training = _training(variant, found, hashes)
     parameters = check.parameters if check else None
     description = {
         "schema": 1,

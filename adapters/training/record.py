@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import GroupgapError
 from ..safe_json import read_json_object
-from ..tensors import inside
+from ..tensors import SAFETENSORS, inside, weight_hashes
 
 RECORD = "training.json"
 SCHEMA = "groupgap.training/1"
@@ -52,6 +52,7 @@ class Training:
         command: how it was started.
         notes: what a reader should know.
         fingerprint: hash of all that the result depends on, library versions apart.
+        weights: SHA-256 of the safetensors files that it wrote, by name.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Training:
     versions: Mapping[str, str]
     command: str
     fingerprint: str
+    weights: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = "train"
     schema: str = field(default=SCHEMA)
@@ -126,6 +128,18 @@ def read_training(folder: Path | str) -> Training:
             raise GroupgapError(f"{path}: expected {item.name!r} to be {item.type}, got {value!r:.60}")
         values[item.name] = tuple(value) if isinstance(value, list) else value
     return Training(**values)
+
+
+def made_by(training: Training, folder: Path, hashes: Mapping[str, str] | None = None) -> bool:
+    """Whether the weights in a folder are those that the training wrote: a record beside other weights says nothing.
+
+    Args:
+        training: what the folder's record says.
+        folder: where the weights are.
+        hashes: SHA-256 of the folder's files, where they are known already.
+    """
+    known = {name: digest for name, digest in (hashes or {}).items() if name.endswith(SAFETENSORS)}
+    return bool(training.weights) and dict(training.weights) == (known or weight_hashes(folder))
 
 
 def has_record(folder: Path) -> bool:

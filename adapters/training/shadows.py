@@ -17,7 +17,7 @@ from .forms import Documents, TaskData, prepare
 from .recipe import Recipe, Settings, load_recipe
 from .record import Training, read_training
 from .task_data import load_task_data
-from .train import Job, finished, hash_of, rows_hash, train
+from .train import Job, finished, hash_of, quiet, rows_hash, train
 
 # of the paper's scripts, in order; later ones go on from the last
 SEEDS = (2044, 776, 1885, 2094, 55, 2142, 1895, 2157, 762, 1390, 1481, 472, 1712, 2008, 1719, 101)
@@ -53,6 +53,7 @@ def train_shadows(plan: ShadowPlan, rows: Sequence[Sequence[str]]) -> tuple[Trai
     Raises:
         GroupgapError: the target's recipe cannot be followed any more, or a training fails.
     """
+    quiet()
     recipe = _recipe(plan)
     base, hashes = _base(plan, recipe)
     data = load_task_data(recipe)

@@ -11,20 +11,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ...errors import GroupgapError
+from ..tensors import weight_hashes
 from .forms import Prepared, TaskData
 from .journal import Journal
 from .memory import peak_memory, start_memory
 from .methods import apply_method
 from .order import order_hash
 from .recipe import Method, Recipe
-from .record import RECORD, Training, has_record, read_training
+from .record import RECORD, Training, has_record, made_by, read_training
 from .trainer import SeededTrainer, good_checkpoints, training_arguments
 
 WORK = ".training"
@@ -39,7 +40,7 @@ _LEFT = (
     "README.md",
 )
 _LIBRARIES = ("groupgap", "torch", "transformers", "peft", "accelerate", "lm_eval", "tokenizers", "safetensors", "timm")
-_STALE = "the recipe, the base or the data changed"
+_STALE = "the recipe, the base, the data or the weights themselves changed"
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,19 @@ def rows_hash(data: TaskData, prepared: Prepared) -> str:
     return hash_of([data.train.ids, data.train.documents, data.validation.ids, data.validation.documents, read])
 
 
+def quiet() -> None:
+    """Our own lines say how it goes: no bars and no advice of libraries between them."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 def finished(job: Job) -> bool:
-    """Whether the job's folder holds the result of exactly this training."""
+    """Whether the job's folder holds the result of exactly this training, its weights as they were written."""
     try:
-        return read_training(job.folder).fingerprint == job.fingerprint
+        training = read_training(job.folder)
+        return training.fingerprint == job.fingerprint and made_by(training, job.folder)
     except GroupgapError:
         return False
 
@@ -171,7 +181,7 @@ def _train(job: Job, arguments: Any, main: bool) -> Training:
         raise KeyboardInterrupt
     record = _record(job, trainer, counts)
     if main:
-        _finish(job, work, _chosen(job, trainer), record)
+        record = _finish(job, work, _chosen(job, trainer), record)
     PartialState().wait_for_everyone()
     return record
 
@@ -326,8 +336,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _finish(job: Job, work: Path, chosen: Path, record: Training) -> None:
-    """Build the result beside its place, and put it there in one step."""
+def _finish(job: Job, work: Path, chosen: Path, record: Training) -> Training:
+    """Build the result beside its place, and put it there in one step; the record with the hashes of its weights."""
     build = job.out / WORK / f"{job.name}.result"
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir()
@@ -335,6 +345,7 @@ def _finish(job: Job, work: Path, chosen: Path, record: Training) -> None:
         for path in sorted(chosen.iterdir()):
             if path.is_file() and path.name not in _LEFT and not path.name.startswith(("rng_state", ".")):
                 shutil.copyfile(path, build / path.name)
+        record = replace(record, weights=weight_hashes(build))
         (build / RECORD).write_text(json.dumps(record.to_json(), indent=1, allow_nan=False), encoding="utf-8")
         for path in build.iterdir():
             with path.open("rb") as file:
@@ -351,3 +362,4 @@ def _finish(job: Job, work: Path, chosen: Path, record: Training) -> None:
     build.rename(job.folder)
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(work)
+    return record

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-steps", type=int, help="stop every training after so many updates, to try a recipe out")
     parser.add_argument("--max-rows", type=int, help="train on so many rows instead of the recipe's number")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to train; cuda where there is one, else cpu")
-    parser.add_argument("--roster", action="store_true", help="write DIR/roster.yaml of the base and all trainings")
+    parser.add_argument(
+        "--roster", action="store_true", help="write DIR/roster.yaml of the base and all trainings there"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
             raise MissingExtraError("groupgap train", package, "train")
     recipe = _chosen(args)
     _check_device(args.device, recipe)
-    _quiet()
-    from .train import finished, train
+    from .train import finished, quiet, train
+
+    quiet()
 
     base = resolve(recipe.base)
     read_base(base.path)  # refuses pickles, damaged files and code of the base's own before anything is loaded
@@ -68,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
         taken = f"epoch {done.selected_epoch} of {len(done.losses)} taken"
         _say(f"{job.name}: {taken}, {done.seconds:.1f} s, in {job.folder}")
     if args.roster:
-        from .trained_roster import write_roster
+        from .trained_roster import trained_beside, write_roster
 
-        names = [job.name for job in jobs]
+        names = trained_beside([job.name for job in jobs], jobs[0])
         _say(f"roster: {write_roster(recipe, args.output, names, base.path, jobs[0].prepared)}")
     return 0
 
@@ -109,14 +112,6 @@ def _jobs(recipe: Recipe, base: Resolved, args: argparse.Namespace) -> list[Job]
 def _say(line: str) -> None:
     if os.environ.get("RANK", "0") == "0":  # of several processes that train together, the first speaks
         print(f"groupgap: {line}", flush=True)
-
-
-def _quiet() -> None:
-    """Our own lines say how it goes: no bars and no advice of libraries between them."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
 
 
 def _chosen(args: argparse.Namespace) -> Recipe:

@@ -8,13 +8,35 @@ from typing import Any
 
 import yaml
 
+from ...errors import GroupgapError
 from ..check import CheckOptions, check_adapter
 from ..peft_config import CONFIG
 from .forms import Prepared
 from .recipe import Recipe
-from .record import Training, read_training
+from .record import Training, has_record, read_training
+from .train import Job
 
 ROSTER = "roster.yaml"
+
+
+def trained_beside(names: Sequence[str], job: Job) -> list[str]:
+    """The trainings of a roster: these, and what was trained in the same folder before from the same base for the task.
+
+    Args:
+        names: of the trainings' folders, in the recipe's order.
+        job: one of them.
+    """
+    found = list(names)
+    for folder in sorted(path for path in job.out.iterdir() if has_record(path) and path.name not in names):
+        try:
+            training = read_training(folder)
+        except GroupgapError as error:
+            job.progress(f"{folder.name}: left out of the roster: {error}")
+            continue
+        same = training.base_hashes == job.base_hashes and training.form == job.recipe.form
+        if same and (training.task, training.task_options) == (job.recipe.task, job.recipe.task_options):
+            found.append(folder.name)
+    return found
 
 
 def write_roster(recipe: Recipe, out: Path, names: Sequence[str], base: Path, prepared: Prepared) -> Path:

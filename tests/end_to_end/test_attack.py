@@ -117,6 +117,20 @@ def test_a_target_that_says_it_saw_other_rows_is_refused(attacked: SimpleNamespa
     assert "Traceback" not in done.stderr
 
 
+def test_a_target_whose_weights_are_others_is_refused(attacked: SimpleNamespace) -> None:
+    """Another model under the record: which rows it saw is not known."""
+    weights = attacked.folder / "trained" / "lora-13" / "adapter_model.safetensors"
+    before = weights.read_bytes()
+    try:
+        weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        done = groupgap(*attacked.words)
+    finally:
+        weights.write_bytes(before)
+    assert done.returncode == 2
+    assert "are not those that its training.json is about" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_shadows_of_another_base_are_refused(attacked: SimpleNamespace) -> None:
     """The base's files changed since the target was trained: its record holds other hashes."""
     record = attacked.folder / "trained" / "full-13" / "training.json"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from groupgap.adapters.roster import load_roster
+from groupgap.adapters.tensors import weight_hashes
 from groupgap.plugins.fleet_plan import make_plan
 
 RECORD: dict[str, Any] = {
@@ -51,7 +52,8 @@ def descriptions(planted: Any, folder: Path, records: dict[str, dict[str, Any] |
     for seed, (name, record) in enumerate(records.items()):
         shutil.copytree(planted.base, folder / name)
         if record is not None:
-            (folder / name / "training.json").write_text(json.dumps(RECORD | record))
+            told = RECORD | {"weights": weight_hashes(folder / name)} | record
+            (folder / name / "training.json").write_text(json.dumps(told))
         lines.append(f"  - {{name: {name}, method: {method}, weights: {folder / name}, seed: {seed}}}")
     roster = folder / "roster.yaml"
     roster.write_text("\n".join(lines))
@@ -69,11 +71,14 @@ def test_full_fine_tunes_fold_by_their_recipe(planted: Any, tmp_path: Path) -> N
         "slow": {"recipe": {"learning_rate": 1e-4, "epochs": 1}},
         "untold": None,
         "damaged": {"row_ids": 3},
+        "other-weights": {"weights": {"model.safetensors": "0" * 64}},
+        "no-weights": {"weights": {}},
     }
     members = descriptions(planted, tmp_path, records, "full")
     told = {name: member.description for name, member in members.items()}
     assert told["a"]["recipe"] == {"training": {"learning_rate": 1e-3, "epochs": 1}}
     assert (told["a"]["trained_parameters"], told["untold"]["recipe"], told["damaged"]["recipe"]) == (77, None, None)
+    assert (told["other-weights"]["recipe"], told["no-weights"]["recipe"]) == (None, None)
     recipes = {name: variant_from_file(description).recipe for name, description in told.items()}
     assert recipes["a"] == recipes["b"] != recipes["slow"]
     assert recipes["untold"] not in (recipes["a"], recipes["slow"])
@@ -82,7 +87,7 @@ def test_full_fine_tunes_fold_by_their_recipe(planted: Any, tmp_path: Path) -> N
 def test_an_adapter_keeps_its_configuration_in_the_recipe(planted: Any, tmp_path: Path) -> None:
     folder = tmp_path / "lora"
     shutil.copytree(planted.adapter("attention"), folder)
-    (folder / "training.json").write_text(json.dumps(RECORD))
+    (folder / "training.json").write_text(json.dumps(RECORD | {"weights": weight_hashes(folder)}))
     roster = tmp_path / "roster.yaml"
     roster.write_text(
         f"tasks: [toy_religion_fair]\nvariants: [{{name: a, base: {planted.base}, method: lora, weights: {folder}}}]"

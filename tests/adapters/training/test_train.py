@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,36 @@ def test_what_is_trained_is_not_trained_again_until_its_recipe_changes(
     said = capsys.readouterr().out
     assert ("full-13: training" in said, "lora-13: is trained already" in said) == (True, True)
     assert weights(toy.folder / "out" / "full-13") != before
+
+
+def test_weights_that_somebody_changed_are_no_finished_training(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    first = toy.train("full: {}", "max_steps: 1")["full-13"]
+    path = toy.folder / "out" / "full-13" / "model.safetensors"
+    before = path.read_bytes()
+    assert first.weights == {"model.safetensors": hashlib.sha256(before).hexdigest()}
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    capsys.readouterr()
+    assert toy.train("full: {}", "max_steps: 1")["full-13"].weights == first.weights
+    assert "the weights themselves changed: trained anew" in capsys.readouterr().out
+    assert path.read_bytes() == before
+
+
+def test_a_roster_names_what_was_trained_there_before(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = toy.recipe("full: {}", "max_steps: 1")
+    assert toy.run(recipe, "out", "--seed", "13") == 0
+    shutil.copytree(toy.folder / "out" / "full-13", toy.folder / "out" / "other-13")
+    record = toy.folder / "out" / "other-13" / "training.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "task": "toxigen_fair"}))
+    shutil.copytree(toy.folder / "out" / "full-13", toy.folder / "out" / "odd-13")
+    (toy.folder / "out" / "odd-13" / "training.json").write_text("{}")
+    assert toy.run(recipe, "out", "--seed", "42", "--roster") == 0
+    assert "odd-13: left out of the roster: " in capsys.readouterr().out
+    roster = load_roster(toy.folder / "out" / "roster.yaml")
+    assert [(variant.name, variant.seed) for variant in roster.variants] == [
+        ("base", None),
+        ("full-42", 42),
+        ("full-13", 13),
+    ]
 
 
 def test_the_epoch_with_the_best_validation_loss_is_taken(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
