@@ -94,6 +94,7 @@ def _judge(args: argparse.Namespace, scores: Path, folder: Path) -> int:
     from .attack_report import AttackOptions, build_report
     from .attack_tables import attack_document, attack_markdown, attack_rows, summary
     from .markdown import plain
+    from .paths import shortening
     from .tables import csv_text, to_json
     from .write import write_texts
 
@@ -103,9 +104,10 @@ def _judge(args: argparse.Namespace, scores: Path, folder: Path) -> int:
         MARKER: to_json(attack_document(report)),
         "attack.csv": csv_text(attack_rows(report)),
         "attack.md": attack_markdown(report),
-        **_figure(report),
     }
-    write_texts(folder, texts, "the report")
+    shown = shortening(texts.values())
+    texts = {name: shown(text) for name, text in texts.items()}
+    write_texts(folder, texts | _figure(report), "the report")
     print("\n".join(plain(line) for part in summary(report) for line in (*part.splitlines(), "")))
     print(f"The report: {plain(str(folder.resolve()))}")
     return 0

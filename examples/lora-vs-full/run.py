@@ -69,7 +69,12 @@ def keep(out: Path, model: Path, keep_in: Path) -> None:
     """
 
     def shortened(path: Path) -> str:
-        return path.read_text(encoding="utf-8").replace(str(model), model.name).replace(f"{out}/", "")
+        return (
+            path.read_text(encoding="utf-8")
+            .replace(str(model), model.name)
+            .replace(f"…/{model.name}", model.name)
+            .replace(f"{out}/", "")
+        )
 
     def write(name: str, document: Any) -> None:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -40,10 +40,10 @@ def groupgap(out: Path, data: Path, command: list[str]) -> float:
 
 
 def keep(out: Path, model: Path, keep_in: Path) -> None:
-    """Copy the report, with the model's name in the place of its folder, and what it took."""
+    """Copy the report, with the model's name alone, and what it took."""
     for name in KEPT:
         text = (out / "attack" / "report" / name).read_text(encoding="utf-8")
-        (keep_in / name).write_text(text.replace(str(model), model.name).replace(f"{out}/", ""), encoding="utf-8")
+        (keep_in / name).write_text(text.replace(f"…/{model.name}", model.name), encoding="utf-8")
     targets = {}
     for path in sorted(out.glob("trained/*/training.json")):
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -52,7 +52,7 @@ def keep(out: Path, model: Path, keep_in: Path) -> None:
 
     def shortened(name: str) -> str:
         text = (out / name).read_text(encoding="utf-8")
-        return text.replace(str(model), model.name).replace(f"{out}/", "")
+        return text.replace(str(model), model.name).replace(f"…/{model.name}", model.name).replace(f"{out}/", "")
 
     for name in (*(f"report/{one}" for one in REPORT), "board/board.md"):
         (keep_in / Path(name).name).write_text(shortened(name), encoding="utf-8")

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -226,3 +227,14 @@ def test_chance_level_of_the_best_threshold_is_smirnovs() -> None:
     assert best.chance is not None
     expected = stats.ksone.sf(2 * best.chance.p95 - 1, 375)  # one sample of mn / (m + n)
     assert expected == pytest.approx(0.05, abs=0.005)
+
+
+def test_no_file_of_the_report_says_where_on_the_disk_a_model_lay(tmp_path: Path) -> None:
+    one = audit("full-13", {})
+    facts = {**one.facts, "base": "/home/somebody/models/tiny", "command": "groupgap attack /home/somebody/roster.yaml"}
+    write_scores(tmp_path / "s.parquet", [replace(one, facts=facts)])
+    out = tmp_path / "out"
+    assert main(["attack", "--scores", str(tmp_path / "s.parquet"), "-o", str(out), *FEW]) == 0
+    assert json.loads((out / "attack.json").read_text())["attacks"][0]["facts"]["base"] == "…/tiny"
+    for path in out.iterdir():
+        assert "somebody" not in path.read_text(), path.name
