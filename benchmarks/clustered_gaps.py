@@ -108,8 +108,10 @@ def worlds() -> Iterator[Clustered]:
             yield Clustered(structure, 120, uneven, 2, 0.2, correlation)
     for structure in ("whole", "shared"):
         yield Clustered(structure, 60, (12,), 2, 0.0, 0.3)
-        yield Clustered(structure, 40, uneven, 2, 0.2, 0.8)
+        yield Clustered(structure, 48, uneven, 2, 0.2, 0.8)
     yield Clustered("whole", 240, (4,), 4, 0.0, 0.8)
+    yield Clustered("whole", 13 * 39, (12,), 13, 0.0, 0.3)
+    yield Clustered("whole", 120, (2, 4, 8, 16, 40), 2, 0.0, 0.8)
     yield Clustered("whole", 120, uneven, 2, 0.05, 0.3, (0.98, 0.02))
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from .arguments import check_confidence, check_draws, check_seed
 from .bootstrap import cell_features, resample, tallies_of_features
 from .cluster_chance import cluster_chances
-from .clusters import EffectiveRates, effective_rates, share_over, sureness
+from .clusters import EffectiveRates, effective_rates, share_over, sureness, worth
 from .estimate import Estimate, GroupRates, Judgement
 from .f1 import f1_of_classes, macro_f1_value
 from .gaps import GAPS, GapPlan, Key, gap_values, left_out, plan_gaps, worst_values
@@ -32,7 +33,8 @@ __all__ = ["FEWEST", "count_clusters", "judge_clusters"]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
-FEWEST = 20  # clusters, under which the variance between them is a guess
+FEWEST = 20  # clusters of equal size, under which the variance between them is a guess
+FEWEST_A_GROUP = 3  # ... of each group, times the groups whose extremes are taken: their limits lie farther out
 
 
 def count_clusters(
@@ -120,8 +122,17 @@ def judge_clusters(
     )
 
 
-def _none(what: str, needed: int = FEWEST) -> str:
-    return f"none: {what}, of {needed} needed"
+def _none(what: str) -> str:
+    return f"none: {what}"
+
+
+def _told_few(sizes: FloatArray, amounts: FloatArray, needed: int) -> str | None:
+    """That clusters of such sizes are worth fewer of equal size than needed, in words; ``None`` where they suffice."""
+    clusters, equal = int(amounts @ (sizes > 0)), float(worth(sizes, amounts))
+    if equal >= needed - 1e-9:
+        return None
+    uneven = f" of uneven size, worth {int(equal)} of equal size" if clusters >= needed else ""
+    return f"{clusters} clusters{uneven}, of {needed} needed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,33 +156,31 @@ class _Rows:
         held = self.units[1]
         return held @ (members & success[:, None]), held @ (members & within[:, None])
 
-    @cached_property
-    def rates(self) -> dict[Key, EffectiveRates]:
-        """Each rate of the groups that enter it."""
-        found = {}
-        for key, chosen in self.plan.eligible.items():
-            if chosen.any():
-                sums = self._sums(key, self.answers.patterns[:, chosen])
-                found[key] = effective_rates(*sums, self.units[0], self.confidence)
-        return found
+    def rates(self, key: Key, confidence: float) -> EffectiveRates:
+        """A rate of the groups that enter it, as sure as an interval of this confidence takes it for."""
+        return effective_rates(
+            *self._sums(key, self.answers.patterns[:, self.plan.eligible[key]]), self.units[0], confidence
+        )
 
     def pair_limits(self, _: GapPlan, key: Key, z: float) -> tuple[FloatArray, FloatArray]:
         """(E, E) limits of rate i minus rate j at ``z`` standard errors."""
-        found = self.rates[key]
+        found = self.rates(key, float(1 - 2 * stats.norm.sf(z)))
         one = found.successes, found.totals
         rows, columns = (one[0][:, None], one[1][:, None]), (one[0][None, :], one[1][None, :])
         return newcombe_z(rows, columns, z, found.correlation)
 
-    def _fewest(self, metric: str) -> tuple[int, str]:
-        """Clusters of the group that has fewest of those that enter a metric, and its name."""
+    def _too_few(self, metric: str) -> str | None:
+        """That a group which enters a metric has too few clusters; the more groups, the more it takes."""
         bundles = ((("accuracy", None),),) if metric == "worst_group" else self.plan.bundles(metric)
         found = []
         for key in {key for bundle in bundles for key in bundle}:
             chosen = np.flatnonzero(self.plan.eligible[key])
             _, rows = self._sums(key, self.answers.patterns[:, chosen])
-            clusters = self.units[0] @ (rows > 0)
-            found += [(int(number), self.answers.groups[place]) for number, place in zip(clusters, chosen, strict=True)]
-        return min(found)
+            needed = max(FEWEST, FEWEST_A_GROUP * len(chosen))
+            for place, of_group in zip(chosen, rows.T, strict=True):
+                told = _told_few(of_group, self.units[0], needed)
+                found += [(told, self.answers.groups[place])] if told else []
+        return _none(f"members of {found[0][1]} in {found[0][0]}") if found else None
 
     def extreme(self, metric: str, drawn: FloatArray | None) -> Estimate:
         """A gap or the worst group with its interval and standard error, no chance level yet."""
@@ -179,12 +188,13 @@ class _Rows:
         estimate = self.plan.worst_group() if worst else self.plan.gap(metric)
         if estimate.value is None or drawn is None:
             return estimate
-        few, group = self._fewest(metric)
-        if few < FEWEST:
-            return replace(estimate, interval=_none(f"members of {group} in {few} clusters"))
+        if none := self._too_few(metric):
+            return replace(estimate, interval=none)
         stderr, undefined = standard_error(drawn)
         if worst:
-            rates = self.rates["accuracy", None]
+            entering = int(self.plan.eligible["accuracy", None].sum())
+            every = max((1 + self.confidence) / 2, self.confidence ** (1 / entering))  # as worst_interval takes it
+            rates = self.rates(("accuracy", None), 2 * every - 1)
             limits = worst_interval(self.plan, self.confidence, Tally(rates.successes, rates.totals))
         else:
             limits = gap_interval(self.plan, metric, self.confidence, self.pair_limits)
@@ -218,12 +228,17 @@ class _Rows:
         value, stderr = macro_f1_value(counts), standard_error(drawn)[0]
         right = self.answers.labels == self.answers.predictions_a
         rests_on = int(min(amounts @ (held @ right > 0), amounts @ (held @ ~right > 0)))
-        if (clusters := int(amounts.sum())) < FEWEST or value is None:
-            return Estimate(value, counts.n, interval=_none(f"{clusters} clusters"))
-        if rests_on < 2 or not stderr:
-            return Estimate(value, counts.n, interval=_none(f"wrong or right answers in {rests_on} clusters", 2))
-        sizes = held.sum(axis=1)
-        equal = float(amounts @ sizes) ** 2 / float(amounts @ sizes**2)
+        clusters, sizes = int(amounts.sum()), held.sum(axis=1)
+        told = _told_few(sizes, amounts, FEWEST)
+        if told or value is None:
+            return Estimate(value, counts.n, interval=_none(told or "no rows"))
+        if rests_on < 2:
+            return Estimate(
+                value, counts.n, interval=_none(f"wrong or right answers in {rests_on} clusters, of 2 needed")
+            )
+        if not stderr:
+            return Estimate(value, counts.n, interval=_none("all draws alike"))
+        equal = float(worth(sizes**2, amounts))
         size = value * (1 - value) / stderr**2 * float(sureness(min(equal, rests_on) / 2, self.confidence))
         low, high = wilson(value * size, size, self.confidence)
         kind = f"Wilson over {clusters:,} clusters"
@@ -236,10 +251,10 @@ class _Rows:
         )
         hits, sizes = self._sums((rate, class_index), members[:, None])
         found = share_over(hits[:, 0], sizes[:, 0], self.units[0], "no rows", self.confidence)
-        clusters = int((self.units[0] @ (sizes > 0)).item())
-        if clusters >= FEWEST or clusters == found.n:
+        told = _told_few(sizes[:, 0], self.units[0], FEWEST)
+        if told is None or int((self.units[0] @ (sizes > 0)).item()) == found.n:
             return found
-        return replace(found, stderr=None, low=None, high=None, interval=_none(f"{clusters} clusters"))
+        return replace(found, stderr=None, low=None, high=None, interval=_none(told))
 
     def groups(self, positive: int | None) -> dict[str, GroupRates]:
         """The rates of every group, and how its members differ from all others."""
@@ -256,9 +271,9 @@ class _Rows:
             return estimate
         member = self.answers.patterns[:, group]
         sums = self._sums(("accuracy", None), np.c_[member, ~member])
-        few = int((self.units[0] @ (sums[1] > 0)).min())
-        if few < FEWEST:
-            none = _none(f"members or others in {few} clusters")
+        told = [few for side in sums[1].T if (few := _told_few(side, self.units[0], FEWEST))]
+        if told:
+            none = _none(f"members or others in {told[0]}")
             return replace(estimate, stderr=None, low=None, high=None, interval=none)
         found = effective_rates(*sums, self.units[0], self.confidence)
         one, other = ((found.successes[at : at + 1], found.totals[at : at + 1]) for at in (0, 1))

@@ -15,7 +15,7 @@ from .intervals import two_sided_z, wilson
 from .paired import cluster_difference
 from .swap import swap_p_value
 
-__all__ = ["EffectiveRates", "cluster_mean", "cluster_share", "effective_rates", "share_over", "sureness"]
+__all__ = ["EffectiveRates", "cluster_mean", "cluster_share", "effective_rates", "share_over", "sureness", "worth"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -53,14 +53,16 @@ def effective_rates(
         The effective number of rows is their number over the design effect: the variance between clusters (corrected
         for what each adds to the rate) over that of independent rows, at least 1; the mean cluster size that a row
         sees where all answers are the same; and exactly 1 where no cluster holds two rows. An estimated one is
-        as sure as the clusters that it rests on are many (:func:`sureness`): as many as there would be of equal size,
-        or those with a success, or those with a failure, whichever are fewest; but each is worth a row at least. A
+        as sure as the clusters that it rests on are many (:func:`sureness`): as many as a variance of sums over
+        clusters of these sizes rests on, or those with a success, or those with a failure, whichever are fewest; but
+        each is worth a row at least. A
         correlation above 0, which narrows the interval of a difference, is shrunk
         by what one more discordant cluster in each direction would take from it.
 
     Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective size, degrees of freedom); Bell & McCaffrey 2002,
-    Survey Methodology 28:169 (covariance over clusters, "CR2"); Kish 1965 (clusters of equal size); Bonett & Price
-    2012, Journal of Educational and Behavioral Statistics 37:479 (two more discordant units).
+    Survey Methodology 28:169 (covariance over clusters, "CR2"); Kish 1965 (clusters of equal size); Satterthwaite
+    1946, Biometrics Bulletin 2:110 (degrees of freedom of a sum of unequal variances); Bonett & Price 2012, Journal of
+    Educational and Behavioral Statistics 37:479 (two more discordant units).
 
     Example:
         >>> found = effective_rates([[2, 1], [0, 0], [1, 1]], [[2, 1], [2, 1], [2, 1]], [20, 20, 20])
@@ -77,8 +79,8 @@ def effective_rates(
     told = (independent > 0) & (largest > 1) & (clusters > 1)
     between = np.diagonal(covariance) / np.where(independent > 0, independent, 1)
     effect = np.where(told, np.maximum(1.0, between), largest)
-    equal, rests_on = n / largest, np.minimum(weights @ (hits > 0), weights @ (hits < rows))
-    least = np.minimum(n / effect, equal) * sureness(equal, confidence)
+    equal, rests_on = worth(rows**2, weights), np.minimum(weights @ (hits > 0), weights @ (hits < rows))
+    least = np.minimum(n / effect, worth(rows, weights)) * sureness(equal, confidence)
     effective = np.maximum(n / effect * sureness(np.minimum(equal, rests_on), confidence), least)
     effective = np.where(told, effective, n / effect)
     variance = effect * independent
@@ -88,6 +90,22 @@ def effective_rates(
     correlation = np.clip(np.divide(shrunk, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
     np.fill_diagonal(correlation, 1.0)
     return EffectiveRates(share * effective, effective, np.sqrt(variance), correlation)
+
+
+def worth(sizes: npt.ArrayLike, amounts: npt.ArrayLike) -> FloatArray:
+    """How many clusters of equal size so many clusters of these sizes are worth: (sum m)^2 / sum m^2 (Kish 1965).
+
+    Args:
+        sizes: (T, ...) of a cluster of each kind.
+        amounts: (T,) clusters of each kind.
+
+    Example:
+        >>> worth([2, 2, 2], [1, 1, 1]).item(), worth([1, 30], [9, 1]).round(1).item()
+        (3.0, 1.7)
+    """
+    rows, weights = np.asarray(sizes, dtype=np.float64), np.asarray(amounts, dtype=np.float64)
+    squares = weights @ rows**2
+    return np.asarray(np.divide((weights @ rows) ** 2, squares, out=np.zeros_like(squares), where=squares > 0))
 
 
 def sureness(clusters: npt.ArrayLike, confidence: float) -> FloatArray:

@@ -16,7 +16,7 @@ from .estimate import Chance, Estimate, Judgement
 from .f1 import macro_f1, macro_f1_estimate
 from .gaps import GAPS, GapPlan, left_out, plan_gaps
 from .rates import group_rates, overall_accuracy
-from .shared_draws import draw_samples, sharing, worth_sharing
+from .shared_draws import draw_samples, sharing
 from .simultaneous import gap_interval, worst_interval
 
 __all__ = ["judge", "judge_all"]
@@ -88,8 +88,8 @@ def judge_all(
     check_draws(draws), check_seed(seed), check_confidence(confidence)
     plans = [plan_gaps(counts, positive, min_group) for counts in systems]
     found: dict[int, Judgement] = {}
-    for places in sharing(systems, draws):
-        drawn = _drawn([plans[place] for place in places], draws, seed, confidence)
+    for places, shared in sharing(systems, draws):
+        drawn = _drawn([plans[place] for place in places], shared, draws, seed, confidence)
         for place, one in zip(places, drawn, strict=True):
             found[place] = _judgement(plans[place], one, seed, confidence)
     return tuple(found[place] for place in range(len(systems)))
@@ -105,10 +105,10 @@ class _Drawn:
     macro_f1: Estimate
 
 
-def _drawn(plans: Sequence[GapPlan], draws: int, seed: int, confidence: float) -> Iterator[_Drawn]:
-    """The draws of systems that answered the same samples: shared, where that is cheaper than those of each."""
+def _drawn(plans: Sequence[GapPlan], shared: bool, draws: int, seed: int, confidence: float) -> Iterator[_Drawn]:
+    """The draws of systems that answered the same samples: shared, or those of each."""
     tables = [plan.counts.counts for plan in plans]
-    if not worth_sharing(tables):
+    if not shared:
         for plan in plans:
             resampling, permuting, scoring = _streams(seed)
             metrics, chances = bootstrap_metrics(plan, draws, resampling), chance_gaps(plan, draws, permuting)

@@ -57,8 +57,10 @@ class SharedDraws:
             yield rows, self.of(table, rows).T
 
 
-def sharing(systems: Sequence[Counts], draws: int) -> list[list[int]]:
-    """The positions of systems that answered the same samples, as many together as fit into memory."""
+def sharing(systems: Sequence[Counts], draws: int) -> list[tuple[list[int], bool]]:
+    """The positions of systems that answered the same samples, as many together as fit into memory, and whether they
+    share their draws: decided for all of the same samples, so that no system's numbers depend on its place.
+    """
     alike: dict[tuple[bytes, bytes], list[int]] = {}
     for place, counts in enumerate(systems):
         alike.setdefault(counts.samples, []).append(place)
@@ -69,7 +71,8 @@ def sharing(systems: Sequence[Counts], draws: int) -> list[list[int]]:
         cells = max(len(systems[place].counts) for place in places)
         dealt = len(first.groups) * len(first.classes) ** 2  # ends of outcomes, for each group
         most = max(1, room // (cells + dealt), (room - first.n) // dealt)
-        found += [part.tolist() for part in np.array_split(places, -(-len(places) // most))]
+        shared = worth_sharing([systems[place].counts for place in places])
+        found += [(part.tolist(), shared) for part in np.array_split(places, -(-len(places) // most))]
     return found
 
 

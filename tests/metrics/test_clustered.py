@@ -190,17 +190,17 @@ def test_a_group_in_few_clusters_has_gaps_without_interval() -> None:
 
 
 def test_a_missing_chance_level_is_told_in_words() -> None:
-    """Forty clusters of forty sizes, each in one group; two in three of their rows are positives."""
-    names = np.repeat(np.arange(40), 3 * np.arange(1, 41))
+    """Sixty clusters of sixty sizes, each in one group; two in three of their rows are positives."""
+    names = np.repeat(np.arange(60), 3 * np.arange(1, 61))
     labels = (np.arange(len(names)) % 3 > 0).astype(np.int64)
     _, found = judged((labels, labels, np.eye(2, dtype=bool)[names % 2], names))
     assert found.dpd.chance is None
     assert found.dpd.low is not None
     every = "no unit with as many rows holds another to exchange"
     of_label = "no unit with as many rows of each label holds another to exchange"
-    assert found.dpd.no_chance == f"2,460 of 2,460 rows lie in units of one group, and {every}"
-    assert found.eopp.no_chance == f"1,640 of 1,640 rows lie in units of one group, and {of_label}"
-    assert found.eod.no_chance == f"2,460 of 2,460 rows lie in units of one group, and {of_label}"
+    assert found.dpd.no_chance == f"5,490 of 5,490 rows lie in units of one group, and {every}"
+    assert found.eopp.no_chance == f"3,660 of 3,660 rows lie in units of one group, and {of_label}"
+    assert found.eod.no_chance == f"5,490 of 5,490 rows lie in units of one group, and {of_label}"
 
 
 def test_a_row_without_a_cluster_is_refused() -> None:

@@ -147,9 +147,9 @@ def test_shared_draws_are_the_same_whoever_shares_them() -> None:
 def test_what_memory_allows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     many = systems(number=12)
     whole = judge_all(many, 1, min_group=16, draws=200)
-    assert sharing(many, 200) == [list(range(12))]
+    assert sharing(many, 200) == [(list(range(12)), True)]
     monkeypatch.setattr("groupgap.metrics.shared_draws._SHARED_BYTES", 200 * (N + 6 * 16))
-    assert sharing(many, 200) == [list(range(6)), list(range(6, 12))]
+    assert sharing(many, 200) == [(list(range(6)), True), (list(range(6, 12)), True)]
     monkeypatch.setattr("groupgap.metrics.shared_draws._BLOCK_SIZE", 1_000)
     assert judge_all(many, 1, min_group=16, draws=200) == whole
 
