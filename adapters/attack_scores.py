@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,7 @@ COLUMNS = {
     "groups": "list of text, axis=group; may be empty",
 }
 MOST_TARGETS, MOST_AXES = 1_000, 100  # beyond them a small file would cost hours or all memory
-MOST_ROWS, MOST_BYTES = 20_000_000, 8 << 30
-BATCH = 10_000
+MOST_VALUES = 1_000_000_000  # of all columns: 8 GB of numbers
 OPTIONAL = ("shadows", "inside", "groups")
 
 FloatArray = npt.NDArray[np.float64]
@@ -142,31 +142,34 @@ def read_scores(path: Path) -> tuple[AuditScores, ...]:
 
 
 def _read_table(path: Path) -> pa.Table:
-    """The columns that we know, piece by piece: a small file can hold more than any memory.
+    """The columns that we know, unless they hold more than any memory, which a small file can.
 
     Raises:
-        GroupgapError: too many rows or bytes.
+        GroupgapError: too many entries.
     """
     with pq.ParquetFile(path) as file:
         whole = file.schema_arrow
         names = [name for name in COLUMNS if whole.names.count(name) == 1]
-        batches, size = [], 0
-        for batch in file.iter_batches(BATCH, columns=names) if file.metadata.num_rows <= MOST_ROWS else ():
-            size += batch.nbytes
-            if size > MOST_BYTES:
-                break
-            batches.append(batch)
-        if file.metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
-            raise GroupgapError(
-                f"{path}: more than {MOST_ROWS:,} rows or {MOST_BYTES >> 30} GiB of scores: judge fewer targets "
-                "at a time"
-            )
-        return pa.Table.from_batches(batches, pa.schema([whole.field(name) for name in names], whole.metadata))
+        if _values(file.metadata) > MOST_VALUES:
+            raise GroupgapError(f"{path}: more than {MOST_VALUES:,} numbers: judge fewer targets at a time")
+        table = file.read(columns=names)
+        return table.replace_schema_metadata(whole.metadata)
+
+
+def _values(metadata: pq.FileMetaData) -> int:
+    """The entries of all columns, those of lists counted: told by each column's header, checked when it is read."""
+    groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
+    return sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+
+
+def _finite(text: str) -> float | str:
+    """A number of JSON; one beyond all floats stays a text."""
+    return value if math.isfinite(value := float(text)) else text
 
 
 def _facts(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
     try:
-        told = json.loads(metadata.get(FACTS, b"{}"))
+        told = json.loads(metadata.get(FACTS, b"{}"), parse_constant=str, parse_float=_finite)
     except (ValueError, RecursionError):
         return {}
     if not isinstance(told, dict):

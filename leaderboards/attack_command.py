@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GroupgapError, MissingExtraError
 
 if TYPE_CHECKING:
+    from ..adapters.attack_scores import AuditScores
     from .attack_report import AttackReport
 
 MARKER = "attack.json"
@@ -94,23 +97,33 @@ def _judge(args: argparse.Namespace, scores: Path, folder: Path) -> int:
     from .attack_report import AttackOptions, build_report
     from .attack_tables import attack_document, attack_markdown, attack_rows, summary
     from .markdown import plain
-    from .paths import shortening
     from .tables import csv_text, to_json
     from .write import write_texts
 
     options = AttackOptions(args.attack, args.variance, args.min_group, args.draws, args.seed)
-    report = build_report(read_scores(scores), options)
+    report = build_report(_passed_on(read_scores(scores)), options)
     texts = {
         MARKER: to_json(attack_document(report)),
         "attack.csv": csv_text(attack_rows(report)),
         "attack.md": attack_markdown(report),
+        **_figure(report),
     }
-    shown = shortening(texts.values())
-    texts = {name: shown(text) for name, text in texts.items()}
-    write_texts(folder, texts | _figure(report), "the report")
+    write_texts(folder, texts, "the report")
     print("\n".join(plain(line) for part in summary(report) for line in (*part.splitlines(), "")))
     print(f"The report: {plain(str(folder.resolve()))}")
     return 0
+
+
+def _passed_on(audits: Sequence[AuditScores]) -> list[AuditScores]:
+    """What is known of the targets, without the user's folders: the report may be passed on."""
+    from .paths import shortening
+
+    facts = [dict(audit.facts) for audit in audits]
+    short = shortening(text for told in facts for text in told.values() if isinstance(text, str))
+    return [
+        replace(audit, facts={key: short(text) if isinstance(text, str) else text for key, text in told.items()})
+        for audit, told in zip(audits, facts, strict=True)
+    ]
 
 
 def _figure(report: AttackReport) -> dict[str, str]:

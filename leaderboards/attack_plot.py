@@ -68,6 +68,9 @@ def _panel(axes: object, one: Attacked) -> None:
         curve = roc_curve(members, nonmembers)
         axes.step(curve.fpr, curve.tpr, where="post", label=plain(label)[:40], linestyle=style, linewidth=1.2)
     axes.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1))
+    for one_axis in (axes.xaxis, axes.yaxis):  # its own labels of powers are in the mathematical mode
+        one_axis.set_major_formatter("{x:g}")
+        one_axis.set_minor_formatter("")
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     axes.set_title(f"{plain(one.audit.target)[:60]}, {one.attack}", fontsize=9)
     axes.legend(fontsize=6, loc="lower right")

@@ -128,7 +128,8 @@ def build_report(audits: Sequence[AuditScores], options: AttackOptions | None = 
     notes = [
         f"{one.audit.target}: no {one.attack} attack: {one.reading}" for one in attacked if one.scores is None
     ] + notes
-    trainings = fold_attacks(attacked, [dict(powers(one)) for one in attacked])
+    trainings, apart = fold_attacks(attacked, [dict(powers(one)) for one in attacked])
+    notes += apart
     report = AttackReport(tuple(attacked), tuple(against), tuple(dict.fromkeys(notes)), options, trainings)
     return _with_q_values(replace(report, trainings_against=tuple(against_each_other(trainings))))
 

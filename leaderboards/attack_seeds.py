@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .attack_report import Attacked
 
 Key = tuple[str, str]  # axis and group; both empty: all examples
-LEAST = 2
+LEAST, LONGEST_NAME = 2, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +66,18 @@ class TrainingsAgainst:
     q_value: float | None = None
 
 
-def fold_attacks(attacked: Sequence[Attacked], powers: Sequence[dict[Key, AttackPower]]) -> tuple[Trainings, ...]:
+def fold_attacks(
+    attacked: Sequence[Attacked], powers: Sequence[dict[Key, AttackPower]]
+) -> tuple[tuple[Trainings, ...], list[str]]:
     """The attacks, those on seeds of one recipe together; a recipe with one seed is left out.
 
     Args:
         attacked: attacks on targets. Which recipe one was trained by, and with which seed, is known of those that
             ``groupgap attack`` asked itself.
         powers: for each of them what it achieves, by axis and group.
+
+    Returns:
+        Them, and notes on seeds that stay apart. Recipes of one name have their targets behind it.
     """
     together: dict[tuple[Hashable, ...], list[int]] = {}
     for place, one in enumerate(attacked):
@@ -80,13 +85,21 @@ def fold_attacks(attacked: Sequence[Attacked], powers: Sequence[dict[Key, Attack
         if one.scores is not None and training.get("recipe") and isinstance(seed, int):
             recipe = str(training["recipe"]), str(training.get("shadows"))
             together.setdefault((*recipe, one.attack, one.reading, _rows(one)), []).append(place)
-    found = []
+    found, notes = [], []
     for places in together.values():
         places.sort(key=lambda place: int(attacked[place].audit.facts["seed"]))
         seeds = tuple(int(attacked[place].audit.facts["seed"]) for place in places)
-        if len(seeds) >= LEAST and len(set(seeds)) == len(seeds):
+        if len(set(seeds)) < len(seeds):
+            names = ", ".join(attacked[place].audit.target for place in places)
+            notes.append(f"{names}: seeds of one recipe, not judged over trainings: a seed stands twice")
+        elif len(seeds) >= LEAST:
             found.append(_folded([attacked[place] for place in places], [powers[place] for place in places], seeds))
-    return tuple(found)
+    recipes = {one.name: {other.targets for other in found if other.name == one.name} for one in found}
+    named = [
+        replace(one, name=f"{one.name} ({', '.join(one.targets)})") if len(recipes[one.name]) > 1 else one
+        for one in found
+    ]
+    return tuple(named), notes
 
 
 def _rows(one: Attacked) -> tuple[tuple[str, ...], bytes]:
@@ -111,7 +124,7 @@ def _folded(group: Sequence[Attacked], powers: Sequence[dict[Key, AttackPower]],
         for key, values in of_seed.items()
     }
     names = tuple(one.audit.target for one in group)
-    name = str(_training(first).get("name") or names[0])
+    name = str(_training(first).get("name") or names[0])[:LONGEST_NAME]
     return Trainings(name, first.attack, first.reading, seeds, names, auc, of_seed, examples, _rows(first))
 
 

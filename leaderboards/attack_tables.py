@@ -62,7 +62,8 @@ LEGEND = (
 
 OVER_TRAININGS = (
     "The same recipe with other seeds, asked about the same examples: brackets are 95% t intervals over trainings, and "
-    "A - B is a paired t test over the seeds that both have. Above, everything is about these trained weights."
+    "A - B is a paired t test over the seeds that both have, for these examples and these shadows, which all seeds "
+    "share. Above, everything is about these trained weights."
 )
 
 

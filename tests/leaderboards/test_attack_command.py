@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from groupgap.adapters.attack_scores import AuditScores, write_scores
 from groupgap.cli import main
@@ -238,3 +239,27 @@ def test_no_file_of_the_report_says_where_on_the_disk_a_model_lay(tmp_path: Path
     assert json.loads((out / "attack.json").read_text())["attacks"][0]["facts"]["base"] == "…/tiny"
     for path in out.iterdir():
         assert "somebody" not in path.read_text(), path.name
+
+
+def test_the_axes_of_the_drawing_are_numbers() -> None:
+    drawn = roc_figure(build_report([audit("a", {"b": 1.0})]))
+    assert "mathdefault" not in drawn
+    assert ">0.01<" in drawn
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_facts_that_are_no_numbers_do_not_end_the_report(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "s.parquet"
+    write_scores(path, [audit("x", {})])
+    table = pq.read_table(path)
+    told = f'{{"x": {{"seed": {number}, "training": {{"recipe": "r", "deep": {number}}}}}}}'
+    pq.write_table(table.replace_schema_metadata({b"groupgap.attack": told.encode()}), path)
+    assert main(["attack", "--scores", str(path), "-o", str(tmp_path / "out"), *FEW]) == 0
+    json.loads((tmp_path / "out" / "attack.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
+def test_a_name_that_looks_like_a_path_stays_for_the_board_knows_it(tmp_path: Path) -> None:
+    write_scores(tmp_path / "s.parquet", [audit("/models/one/a", {})])
+    assert main(["attack", "--scores", str(tmp_path / "s.parquet"), "-o", str(tmp_path / "out"), *FEW]) == 0
+    blocks = json.loads((tmp_path / "out" / "attack.json").read_text())["blocks"]
+    assert {block["variant"] for block in blocks} == {"/models/one/a"}

@@ -133,3 +133,22 @@ def test_groups_that_one_seed_lacks_are_left_out() -> None:
     first, second = audit("full", 13, 1.0), replace(audit("full", 42, 1.0), groups={})
     (folded,) = build_report([first, second], FEW).trainings
     assert set(folded.auc) == {("", "")}
+
+
+def test_recipes_of_one_name_are_told_apart() -> None:
+    """Two bases have two recipe files, and both call a method full."""
+    one = [audit("full", seed, 1.0) for seed in SEEDS]
+    other = [replace(audit("full", seed, 0.2, recipe="another"), target=f"other-{seed}") for seed in SEEDS]
+    names = [found.name for found in build_report([*one, *other], FEW).trainings]
+    assert names == ["full (full-13, full-42, full-666)", "full (other-13, other-42, other-666)"]
+
+
+def test_a_seed_that_stands_twice_is_told() -> None:
+    report = build_report([audit("full", 13, 1.0), replace(audit("full", 13, 0.5), target="again")], FEW)
+    assert report.trainings == ()
+    assert any("full-13, again: seeds of one recipe, not judged over trainings" in note for note in report.notes)
+
+
+def test_an_endless_name_is_cut() -> None:
+    (found,) = build_report([audit("full", seed, 1.0, name="x" * 10_000) for seed in SEEDS], FEW).trainings
+    assert len(found.name) == 200
