@@ -25,8 +25,8 @@ from .untrusted import read_json_lines
 
 UNITS = (
     "lines with one doc.{field} are one unit: intervals are over units, chance exchanges the groups of whole units of "
-    "one size and of the lines of a unit, and comparisons of rows draw and swap whole units; calibration takes every "
-    "line for itself"
+    "one size and of the lines of a unit, and comparisons of rows draw and swap whole units; calibration has "
+    "neither intervals nor chance levels"
 )
 
 BoolArray = npt.NDArray[np.bool_]

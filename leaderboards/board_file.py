@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..errors import GroupgapError
 from ..metrics import Chance, Estimate
@@ -16,6 +16,7 @@ from .untrusted import read_json_object
 from .write import MARKER
 
 SHOWN_NAMES = 20
+Bounded = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]  # shares and gaps; the page counts in thousandths
 
 
 class _Part(BaseModel):
@@ -36,12 +37,12 @@ class SavedChance(_Part):
 class SavedEstimate(_Part):
     """A value, or the reason why there is none."""
 
-    value: FiniteFloat | None
+    value: Bounded | None
     n: int
     reason: str | None = None
-    stderr: FiniteFloat | None = None
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
+    stderr: Bounded | None = None
+    low: Bounded | None = None
+    high: Bounded | None = None
     interval: str | None = None
     groups: list[str] = []
     chance: SavedChance | None = None

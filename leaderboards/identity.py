@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -38,8 +39,15 @@ PER_SEED = frozenset(
     {"seed", "name", "weights", "path", "revision", "sha256", "hashes", "proof", "command", "date", "versions"}
 )
 
+# What no board may pass on, whatever a run's arguments hold.
+SECRETS = frozenset(
+    ["access_token", "api_key", "auth_token", "hf_token", "password", "secret", "token", "use_auth_token"]
+)
+LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+
 RANDOM = "random weights"
 PROVENANCE_ENTRIES = 60
+MOST_PARAMETERS = 1 << 63
 PROVENANCE_LENGTH = 2_000
 
 
@@ -88,6 +96,7 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
         training seed, is what is left without ``PER_SEED``: the fleet's ``recipe`` (an adapter's configuration without
         its places) is part of it.
     """
+    entries = _without_secrets(entries)
     told = {key: value for key, value in entries.items() if key not in ("proof", "command", "date", "versions")}
     seed = entries.get("seed")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
@@ -99,7 +108,7 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
         kept = {key: value for key, value in entries.items() if key not in PER_SEED}
         recipe = _canonical({**kept, "recipe": _unordered(kept.get("recipe"))})
     chosen = _text(entries.get("name"))
-    name = chosen or " ".join(part for part in (_short(base or ""), method) if part) or "unnamed"
+    name = chosen or " ".join(part for part in (last_part(base or ""), method) if part) or "unnamed"
     details = {key: value if isinstance(value, str) else _canonical(value) for key, value in told.items()}
     proof = entries.get("proof")
     level = _text(proof.get("level")) if isinstance(proof, Mapping) and proof.get("passed") is True else None
@@ -115,7 +124,7 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
         chosen=chosen is not None,
         proof=level,
         licence=_text(entries.get("licence")),
-        trained_parameters=parameters if isinstance(parameters, int) and not isinstance(parameters, bool) else None,
+        trained_parameters=parameters if type(parameters) is int and 0 <= parameters < MOST_PARAMETERS else None,
         provenance=_provenance(entries),
     )
 
@@ -135,15 +144,16 @@ def variant_from_arguments(backend: str, arguments: object, model_name: str | No
         >>> variant_from_arguments("vllm", "pretrained=org/base,lora_local_path=/runs/a,enforce_eager=True", None).name
         'org/base + a'
     """
-    kept = {key: value for key, value in parse_arguments(arguments).items() if key not in ENGINE_OPTIONS}
+    given = _without_secrets(parse_arguments(arguments))
+    kept = {key: value for key, value in given.items() if key not in ENGINE_OPTIONS}
     random = kept.get("pretrained", "").lower() == "false" and "checkpoint" not in kept
     if kept.get("pretrained", "").lower() in ("true", "false"):  # the timm backend's switch, no place of weights
         del kept["pretrained"]
     weights = [kept[key] for key in WEIGHTS[:4] if key in kept]
     adapters = [kept[key] for key in ADAPTERS if key in kept]
     # A backend without arguments (dummy) has a random name for each run: it tells nothing.
-    shown = _short(weights[0]) if weights else backend
-    name = " + ".join([shown, *map(_short, adapters)])
+    shown = last_part(weights[0]) if weights else backend
+    name = " + ".join([shown, *map(last_part, adapters)])
     if kept.get("revision", "main") != "main":
         name += f" @ {kept['revision']}"
     name += f" ({RANDOM})" if random else ""
@@ -209,7 +219,16 @@ def _full_name(variant: Variant, namesakes: Sequence[Variant]) -> str:
     return f"{variant.name} ({', '.join(shown)})"
 
 
-def _short(location: str) -> str:
+def _without_secrets(told: Any) -> Any:
+    """The same without keys and passwords, however deep they lie."""
+    if isinstance(told, Mapping):
+        return {key: _without_secrets(value) for key, value in told.items() if str(key).lower() not in SECRETS}
+    if isinstance(told, list):
+        return [_without_secrets(value) for value in told]
+    return LOGIN.sub("", told) if isinstance(told, str) else told
+
+
+def last_part(location: str) -> str:
     """The last part of a path; a hub id (``org/name``) as it is."""
     if location.startswith(("/", ".", "~")) or location.count("/") > 1 or "\\" in location:
         return PurePosixPath(location.replace("\\", "/")).name or location

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
-from ..metrics import Estimate, Judgement, count_clusters, judge_all, judge_clusters
+from ..metrics import Calibration, CalibrationReport, Estimate, Judgement, count_clusters, judge_all, judge_clusters
 from .answers import Answers
 
 NONE = "none: "  # how the kind of an interval begins that could not be given
@@ -26,6 +27,21 @@ def judgements_of(answers: Sequence[Answers], how: Mapping[str, Any]) -> Iterato
             pairs = one.labels, one.predictions
             units = count_clusters(pairs, one.membership, one.clusters, one.groups, one.classes)
             yield judge_clusters(units, **how)
+
+
+def without_intervals(report: CalibrationReport) -> CalibrationReport:
+    """A calibration of lines that come in units: its values alone, for intervals and chance levels over lines lie."""
+    groups = {name: _bare(one) for name, one in report.groups.items()}
+    return replace(report, overall=_bare(report.overall), groups=groups)
+
+
+def _bare(found: Calibration) -> Calibration:
+    bare: dict[str, Any] = {
+        item.name: replace(one, stderr=None, low=None, high=None, chance=None, interval=f"{NONE}lines come in units")
+        for item in fields(found)
+        if isinstance(one := getattr(found, item.name), Estimate) and one.value is not None
+    }
+    return replace(found, **bare)
 
 
 def missing_parts(judgement: Judgement, metrics: Mapping[str, str]) -> Iterator[str]:

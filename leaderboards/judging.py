@@ -12,7 +12,7 @@ from .answers import Answers
 from .collection import Entry
 from .details import Details, details_of, where_measurable
 from .floors import floor_of
-from .judgements import judgements_of
+from .judgements import judgements_of, without_intervals
 from .pairs import mode_of
 
 DEFAULT_DRAWS = 10_000
@@ -106,8 +106,10 @@ def _judged_alike(runs: Sequence[tuple[Entry, Answers]], floor: int, options: Op
         )
     )
     results = []
-    for (entry, _), judgement, told, score in zip(runs, judgements, details, scores, strict=True):
+    for (entry, answers), judgement, told, score in zip(runs, judgements, details, scores, strict=True):
         judgement = where_measurable(judgement, told)
         report = None if score is None else next(calibrated)
+        if report is not None and answers.clusters is not None:
+            report = without_intervals(report)
         results.append(SeedResult(entry.run.variant.seed, entry.run.name, judgement, report, told))
     return results

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 # An absolute path of two parts or more; no part of an address (https://host/path), and no path that is cut already.
 PATH = re.compile(r"""(?:(?<=file://)|(?<![\w./~…-]))/(?!/)[^\s"'`,;:=<>|()\[\]{}/]+(?:/[^\s"'`,;:=<>|()\[\]{}/]*)+""")
 
+CUT = re.compile(r"""…(?:/[^\s"'`,;:=<>|()\[\]{}/]+)+""")  # what is left of a path that was cut before
+
 DEEPEST = 20  # last parts that are looked at; a path that ends as another in all of them stays whole
 
 
@@ -24,8 +26,10 @@ def shortening(texts: Iterable[str]) -> Callable[[str], str]:
         >>> shortening(["/home/me/a/model"])("/home/me/a/model of https://hub.org/me/model")
         '…/model of https://hub.org/me/model'
     """
-    paths = {tuple(_parts(found)) for text in dict.fromkeys(texts) for found in PATH.findall(text)}
+    texts = tuple(dict.fromkeys(texts))
+    paths = {tuple(_parts(found)) for text in texts for found in PATH.findall(text)}
     met: dict[tuple[str, ...], int] = {}
+    paths |= {tuple(_parts(found)[1:]) for text in texts for found in CUT.findall(text)}
     for path in paths:
         for length in range(1, min(len(path), DEEPEST) + 1):
             met[path[-length:]] = met.get(path[-length:], 0) + 1

@@ -13,6 +13,7 @@ from ..errors import GroupgapError
 from ..metrics import Estimate, GroupRates, Judgement, mean_over_seeds, pool_seeds
 from .answers import Answers
 from .collection import Entry
+from .identity import last_part
 from .pairing import check_seeds
 
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
@@ -103,7 +104,7 @@ def shared_name(entries: Sequence[Entry]) -> str:
         return variant.name
     same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     start = re.sub(r"[\s\-_.,(/]+(?:seed|s)?[\s\-_=:]*\d*$", "", "".join(letters[0] for letters in same))
-    return start or " ".join(part for part in (variant.base, variant.method) if part) or names[0]
+    return start or " ".join(part for part in (last_part(variant.base or ""), variant.method) if part) or names[0]
 
 
 def pool(answers: Sequence[Answers], judgements: Sequence[Judgement], min_group: int) -> Judgement:

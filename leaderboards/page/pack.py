@@ -182,8 +182,10 @@ def _differences(pairs: Pairs, rows: Sequence[Row]) -> IntArray:
 
 
 def _accuracy_of(row: Row, group: str) -> Estimate | None:
-    rates = row.judgement.groups.get(group)
-    return None if rates is None else rates.accuracy
+    """Of the first group that the page shows under this name: the browser knows no other."""
+    shown_as = plain(group)
+    found = (rates.accuracy for name, rates in row.judgement.groups.items() if plain(name) == shown_as)
+    return next(found, None)
 
 
 def _verdicts(pairs: Pairs) -> list[tuple[tuple[str, str, int], float]]:

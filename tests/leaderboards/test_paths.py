@@ -115,3 +115,8 @@ def test_a_board_that_moved_with_its_runs_is_updated_from_anywhere(
     assert main(["board", str(moved / "runs"), "-o", str(moved / "whole"), *options]) == 0
     for name in ("board.csv", "groups.csv", "index.html"):
         assert (moved / "out" / name).read_bytes() == (moved / "whole" / name).read_bytes(), name
+
+
+def test_a_path_that_was_cut_before_stays_another_than_a_new_one() -> None:
+    short = shortening(["…/model", "/data/two/model"])
+    assert (short("…/model"), short("/data/two/model")) == ("…/model", "…/two/model")

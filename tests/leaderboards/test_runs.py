@@ -241,3 +241,22 @@ def test_a_task_name_from_a_results_file_opens_no_path(tmp_path: Path, factory: 
     (folder / f"results_{run.date}.json").write_text(json.dumps(run.results()))
     with pytest.raises(GroupgapError, match="log_samples"):
         find_runs([folder])
+
+
+@pytest.mark.parametrize("key", ["token", "hf_token", "use_auth_token", "api_key", "auth_token"])
+def test_keys_of_an_account_are_never_passed_on(key: str) -> None:
+    told = str(variant_from_arguments("vllm", f"pretrained=m,{key}=hunter2", None))
+    told += str(variant_from_file({"name": "a", "engine_options": {key: "hunter2", "dtype": "auto"}, key: "hunter2"}))
+    assert "hunter2" not in told
+    assert "auto" in told
+
+
+def test_a_password_in_an_address_is_never_passed_on() -> None:
+    found = variant_from_arguments("local-completions", "model=m,base_url=https://me:hunter2@host/v1", None)
+    assert "hunter2" not in str(found)
+    assert found.details["base_url"] == "https://host/v1"
+
+
+@pytest.mark.parametrize("number", [-1, 10**30, True, 3.5])
+def test_a_number_of_parameters_that_is_none_is_not_taken(number: object) -> None:
+    assert variant_from_file({"name": "a", "trained_parameters": number}).trained_parameters is None

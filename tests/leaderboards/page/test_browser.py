@@ -267,7 +267,7 @@ def test_flips_and_fronts_are_those_of_board_json(
         values = [row["metrics"]["accuracy"]["value"] for row in rows_of(document, task)]
         assert of_task == [1 + sum(other > value for other in values) for value in values]
     found.page.select_option('#slope-choice select[name="slope"]', "dpd")
-    found.page.wait_for_function("document.getElementById('slope-chart').innerText.includes('two by faith')")
+    found.page.locator("#slope-chart", has_text="two by faith").wait_for()
     found.see("cost")
     (front,) = (one["rows"]["eod"] for one in document["fronts"] if one["task"] == "one")
     caption = found.page.inner_text("#cost figcaption")
