@@ -30,12 +30,12 @@ def pairs_document(pairs: Pairs) -> dict[str, Any]:
             {
                 "metric": metric,
                 "group": group,
-                "difference": _fixed(found.value[number]),
-                "low": _fixed(found.low[number]),
-                "high": _fixed(found.high[number]),
-                "p": _significant(found.p_value[number]),
-                "q": _significant(pairs.q_value[number]),
-                "detectable": _fixed(found.detectable[number]),
+                "difference": _known(fixed(found.value[number]).tolist()),
+                "low": _known(fixed(found.low[number]).tolist()),
+                "high": _known(fixed(found.high[number]).tolist()),
+                "p": _tests(found.p_value[number]),
+                "q": _tests(pairs.q_value[number]),
+                "detectable": _known(fixed(found.detectable[number]).tolist()),
                 "reasons": reasons,
             }
         )
@@ -53,14 +53,27 @@ def pairs_document(pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _fixed(values: npt.NDArray[np.float64]) -> list[float | None]:
-    return [None if math.isnan(value) else value for value in np.round(values, DIGITS).tolist()]
+def fixed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Differences and ends of intervals as ``board.json`` has them: six decimals. What shows fewer starts from these,
+    for a number rounded twice is not always what it is rounded once.
+    """
+    return np.round(values, DIGITS)
 
 
-def _significant(values: npt.NDArray[np.float64]) -> list[float | None]:
-    """Six digits, and all of them where fewer would carry a value over the level of a test."""
-    shown = []
-    for value in values.tolist():
-        short = value if math.isnan(value) else float(f"{value:.{DIGITS}g}")
-        shown.append(None if math.isnan(value) else short if (short < LEVEL) == (value < LEVEL) else value)
-    return shown
+def significant(value: float) -> float:
+    """A p-value or q-value as ``board.json`` has it: six digits, or all where fewer would carry it over the level.
+
+    Example:
+        >>> significant(0.12345678), significant(0.0499999999)
+        (0.123457, 0.0499999999)
+    """
+    short = float(f"{value:.{DIGITS}g}")
+    return short if (short < LEVEL) == (value < LEVEL) else value
+
+
+def _known(values: list[float]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values]
+
+
+def _tests(values: npt.NDArray[np.float64]) -> list[float | None]:
+    return _known([significant(value) for value in values.tolist()])

@@ -24,6 +24,7 @@ from ..board import Row
 from ..format import DIGITS
 from ..markdown import plain
 from ..pairs import LEVEL, Pairs
+from ..pairs_document import fixed, significant
 
 IntArray = npt.NDArray[np.int64]
 COLUMNS = ("value", "below", "above", "verdict", "detectable")
@@ -197,11 +198,12 @@ def _verdicts(pairs: Pairs) -> list[tuple[tuple[str, str, int], float]]:
 def _verdict(p: float, q: float) -> tuple[str, str, int]:
     if math.isnan(p) or math.isnan(q):
         return "", "", CANNOT
-    return short_p(p), short_p(q), APART if q < LEVEL else ALONE if p < LEVEL else CANNOT
+    return short_p(significant(p)), short_p(significant(q)), APART if q < LEVEL else ALONE if p < LEVEL else CANNOT
 
 
 def _thousandths(values: npt.NDArray[np.float64]) -> IntArray:
-    return np.array([0 if math.isnan(value) else shown(value) for value in values.ravel().tolist()], dtype=np.int64)
+    numbers = fixed(values).ravel().tolist()  # from board.json's numbers: both are to say the same
+    return np.array([0 if math.isnan(value) else shown(value) for value in numbers], dtype=np.int64)
 
 
 def _zigzag(values: IntArray) -> IntArray:

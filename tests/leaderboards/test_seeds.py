@@ -182,3 +182,10 @@ def test_calibration_is_measured_from_the_choices_probabilities(tmp_path: Path, 
     assert sum(document["curve"]["n"]) == 120
     assert [entry["group"] for entry in document["groups"]] == ["aur", "bron", "cel"]
     assert "perfectly calibrated" in board_page(Board((row,)))
+
+
+def test_seeds_without_a_common_name_are_named_without_the_base_s_folder(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    board = board_of(write_seeds(tmp_path, factory, ["x", "y", "z"], base="/home/somebody/models/tiny"))
+    assert {row.variant for row in board.rows} == {"tiny lora"}

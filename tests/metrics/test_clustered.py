@@ -219,3 +219,31 @@ def test_intervals_cover_where_clusters_differ() -> None:
         held["gap"] += found.dpd.low == 0
     assert min(held["clusters"], held["gap"]) >= 132
     assert held["rows"] < held["clusters"] - 20
+
+
+def test_uneven_clusters_count_for_what_they_are_worth() -> None:
+    """Sixty clusters in each group, one of ten with thirty lines: they are worth ten of equal size."""
+    sizes = np.tile([1] * 9 + [30], 12)
+    names = np.repeat(np.arange(120), sizes)
+    labels = (np.arange(len(names)) % 3 > 0).astype(np.int64)
+    said = np.where(names % 5 == 0, 1 - labels, labels)
+    _, found = judged((labels, said, np.eye(2, dtype=bool)[names // 60], names))
+    worth = int((sizes[:60].sum()) ** 2 / (sizes[:60] ** 2).sum())
+    assert worth == 10
+    few = f"60 clusters of uneven size, worth {worth} of equal size, of 20 needed"
+    assert found.groups["a"].accuracy.interval == f"none: {few}"
+    assert found.dpd.interval == f"none: members of a in {few}"
+    assert (found.dpd.low, found.groups["a"].accuracy.low) == (None, None)
+    assert found.dpd.chance is not None
+
+
+def test_thirteen_groups_need_more_clusters_than_two() -> None:
+    def gap(clusters: int) -> Estimate:
+        names = np.repeat(np.arange(13 * clusters), 4)
+        labels = np.arange(len(names)) % 2
+        said = np.where(names % 7 == 0, 1 - labels, labels)
+        answers = count_clusters((labels, said), np.eye(13, dtype=bool)[names % 13], names, list("abcdefghijklm"))
+        return judge_clusters(answers, 1, draws=20).accuracy_spread
+
+    assert gap(38).interval == "none: members of a in 38 clusters, of 39 needed"
+    assert gap(39).low is not None

@@ -15,6 +15,7 @@ from groupgap.leaderboards.collection import Request, collect
 from groupgap.leaderboards.format import format_number
 from groupgap.leaderboards.page import board_page
 from groupgap.leaderboards.page.pack import short_p
+from groupgap.leaderboards.pairs_document import pairs_document
 from groupgap.leaderboards.report_blocks import Block
 from groupgap.leaderboards.write import write_board
 
@@ -85,12 +86,12 @@ def opened(browser: Any) -> Iterator[Callable[..., Opened]]:
 def measured(tmp_path_factory: pytest.TempPathFactory, factory: SimpleNamespace) -> tuple[Path, dict[str, Any], Board]:
     """A small board of runs that were judged and compared: two tasks, two bases, two methods, one with seeds."""
     folder = tmp_path_factory.mktemp("measured")
-    skills = {("m", "lora"): 0.9, ("m", "full"): 0.7, ("w", "lora"): 0.75, ("w", "full"): 0.85}
-    for task, ((base, method), accuracy) in itertools.product(("one", "two"), skills.items()):
+    skills = {("m", "lora"): (0.9, 0), ("m", "full"): (0.7, 5), ("w", "lora"): (0.75, 7), ("w", "full"): (0.85, 11)}
+    for task, ((base, method), (accuracy, draw)) in itertools.product(("one", "two"), skills.items()):
         for seed in (1, 2) if (base, method) == ("m", "lora") else (None,):
             made = factory.documents(150, 0)
-            skill = hash((base, method)) % 100 if seed is None else seed
-            run = factory.WrittenRun(made, factory.predict(made, skill % 97, accuracy), fair=factory.FAIR, task=task)
+            said = factory.predict(made, draw if seed is None else seed, accuracy)
+            run = factory.WrittenRun(made, said, fair=factory.FAIR, task=task)
             name = f"{base}-{method}" + (f"-s{seed}" if seed else "")
             place = run.write(folder / "runs" / f"{name}-{task}")
             told = {"name": name, "base": base, "method": method, "licence": "mit", "trained_parameters": 4096}
@@ -199,16 +200,15 @@ def test_every_comparison_is_unpacked_as_it_was_computed(
                 ".map((one) => [one.value, one.low, one.high, one.p, one.q, one.kind, one.detectable]))",
                 [number, pairs.found.pairs.tolist()],
             )
+            known = pairs_document(pairs)["measures"]
             for pair, measures in enumerate(unpacked):
-                for at, (value, low, high, p, q, kind, detectable) in enumerate(measures):
-                    table = pairs.found
-                    numbers = [format_number(one[at, pair]) for one in (table.value, table.low, table.high)]
+                for measure, (value, low, high, p, q, kind, detectable) in zip(known, measures, strict=True):
+                    numbers = [format_number(measure[name][pair]) for name in ("difference", "low", "high")]
                     assert [format_number(one / 1000) for one in (value, low, high)] == numbers
-                    assert (p, q) == (short_p(table.p_value[at, pair]), short_p(pairs.q_value[at, pair]))
-                    assert (kind == 1) == (pairs.q_value[at, pair] < 0.05)
-                    assert kind == 1 or detectable == min(
-                        1000, round(1000 * float(format_number(table.detectable[at, pair])))
-                    )
+                    assert (p, q) == (short_p(measure["p"][pair]), short_p(measure["q"][pair]))
+                    assert (kind == 1) == (measure["q"][pair] < 0.05)
+                    seen = round(1000 * float(format_number(measure["detectable"][pair])))
+                    assert kind == 1 or detectable == min(1000, seen)
 
 
 def test_two_rows_are_compared_side_by_side_either_way_round(

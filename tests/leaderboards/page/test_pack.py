@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,12 @@ import pytest
 from groupgap.leaderboards.board import Board, Row
 from groupgap.leaderboards.flips import flips_of
 from groupgap.leaderboards.format import format_number
+from groupgap.leaderboards.markdown import plain
 from groupgap.leaderboards.page.data import page_data
 from groupgap.leaderboards.page.pack import COLUMNS, short_p, shown
 from groupgap.leaderboards.pairs import Pairs
+from groupgap.leaderboards.pairs_document import pairs_document
+from groupgap.metrics import GroupRates
 
 
 def unpack(packed: str) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -50,8 +53,12 @@ def shown_difference(pairs: Pairs, rows: tuple[Row, ...], at: int, pair: int) ->
     """Row A minus row B as the page shows them."""
     metric, group = pairs.found.measures[at]
     judged = [rows[row].judgement for row in pairs.found.pairs[pair]]
-    a, b = (getattr(one, metric) if group is None else one.groups[group].accuracy for one in judged)
+    a, b = (getattr(one, metric) if group is None else first_of_name(one.groups, group).accuracy for one in judged)
     return shown(a.value) - shown(b.value)
+
+
+def first_of_name(groups: Mapping[str, GroupRates], group: str) -> GroupRates:
+    return next(rates for name, rates in groups.items() if plain(name) == plain(group))
 
 
 def numbers_of(board: Board, document: dict[str, Any], columns: list[np.ndarray]) -> list[tuple[int, ...]]:
@@ -77,19 +84,62 @@ def numbers_of(board: Board, document: dict[str, Any], columns: list[np.ndarray]
     return found
 
 
+def says_what_board_json_says(board: Board, document: dict[str, Any], columns: list[np.ndarray]) -> None:
+    numbers = iter(numbers_of(board, document, columns))
+    for measure, pair in (
+        (measure, pair)
+        for pairs in board.pairs
+        for measure in pairs_document(pairs)["measures"]
+        for pair in range(len(pairs.found.pairs))
+    ):
+        value, low, high, verdict, detectable = next(numbers)
+        expected = [format_number(measure[name][pair]) for name in ("difference", "low", "high")]
+        assert [format_number(one / 1000) for one in (value, low, high)] == expected
+        p, q, kind = document["pairs"]["verdicts"][verdict]
+        assert (p, q) == (short_p(measure["p"][pair]), short_p(measure["q"][pair]))
+        assert (kind == 1) == (measure["q"][pair] < 0.05)
+        assert kind == 1 or detectable == min(1000, shown(measure["detectable"][pair]))
+    assert not list(numbers)
+
+
 def test_every_number_comes_back(made: Callable[..., Board]) -> None:
     board = made(7, 3)
     document, columns = unpack(page_data(board, flips_of(board)))
     assert [(one["pairs"], one["size"]) for one in document["pairs"]["tables"]] == [(None, 21)] * 3
-    numbers = numbers_of(board, document, columns)
-    for (pairs, _, at, pair), (value, low, high, verdict, detectable) in zip(entries_of(board), numbers, strict=True):
-        table = pairs.found
-        expected = [format_number(one[at, pair]) for one in (table.value, table.low, table.high)]
-        assert [format_number(one / 1000) for one in (value, low, high)] == expected
-        p, q, kind = document["pairs"]["verdicts"][verdict]
-        assert (p, q) == (short_p(table.p_value[at, pair]), short_p(pairs.q_value[at, pair]))
-        assert (kind == 1) == (pairs.q_value[at, pair] < 0.05)
-        assert kind == 1 or detectable == min(1000, shown(table.detectable[at, pair]))
+    says_what_board_json_says(board, document, columns)
+
+
+def test_a_number_is_rounded_from_the_one_in_board_json(made: Callable[..., Board]) -> None:
+    """-0.0004999999 is -0.000500 there, which three decimals show as -0.001; by itself it would be 0.000."""
+    board = made(3, 1)
+    (pairs,) = board.pairs
+    table = pairs.found
+    for array, number in ((table.low, -0.03), (table.value, -0.0004999999), (table.high, 0.0304999999)):
+        array[0, 0] = number
+    pairs.found.p_value[0, 0], pairs.q_value[0, 0] = 0.12500000001, 0.049999999
+    document, columns = unpack(page_data(board, ()))
+    assert numbers_of(board, document, columns)[0][0] == -1
+    says_what_board_json_says(board, document, columns)
+
+
+def test_groups_that_look_alike_are_told_by_the_first(made: Callable[..., Board]) -> None:
+    """The browser knows a group by the name it shows, so what Python leaves away must follow from that name too."""
+    board = made(3, 1)
+
+    def renamed(row: Row) -> Row:
+        names = ("aurelian\u200b", "aurelian\\u200b", *list(row.judgement.groups)[2:])
+        groups = dict(zip(names, row.judgement.groups.values(), strict=True))
+        return replace(row, judgement=replace(row.judgement, groups=groups))
+
+    (pairs,) = board.pairs
+    names = dict(zip(board.rows[0].judgement.groups, renamed(board.rows[0]).judgement.groups, strict=True))
+    measures = tuple((metric, group and names[group]) for metric, group in pairs.found.measures)
+    changed = replace(pairs, found=replace(pairs.found, measures=measures))
+    board = replace(board, rows=tuple(map(renamed, board.rows)), pairs=(changed,))
+    document, columns = unpack(page_data(board, ()))
+    alike = [group for _, group in document["pairs"]["tables"][0]["measures"]][4:6]
+    assert alike == ["aurelian\\u200b"] * 2
+    says_what_board_json_says(board, document, columns)
 
 
 def test_some_pairs_and_no_numbers(made: Callable[..., Board]) -> None:
