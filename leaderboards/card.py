@@ -126,7 +126,8 @@ def _measure(row: SavedRow, name: str, found: Estimate) -> list[str]:
         words += f": {_between(name, [escape(group) for group in found.groups])}"
     decided = format_decided(found)
     value = format_number(found.value) + (f" ({escape(decided)})" if decided else "")
-    return [words, value, format_interval(found) or "-", _chance(row, name, found) or "-"]
+    chance = "-" if found.chance is None else format_chance(found.chance).removeprefix("chance ")
+    return [words, value, format_interval(found) or "-", chance]
 
 
 def _between(name: str, groups: Sequence[str]) -> str:
@@ -134,18 +135,6 @@ def _between(name: str, groups: Sequence[str]) -> str:
         return " and ".join(groups)
     rate = f" in {RATES[name]}" if name in RATES else ""
     return f"{groups[0]} over {' over '.join(groups[1:])}{rate}"
-
-
-def _chance(row: SavedRow, name: str, found: Estimate) -> str:
-    """The row's own chance level; for a row of several trainings the range of theirs."""
-    if found.chance is not None:
-        return format_chance(found.chance).removeprefix("chance ")
-    chances = [one.metrics[name].chance for one in row.by_seed if name in one.metrics]
-    medians = [chance.median for chance in chances if chance is not None]
-    if not medians:
-        return ""
-    low, high = format_number(min(medians)), format_number(max(medians))
-    return low if low == high else f"{low} to {high}, by training"
 
 
 def _group(one: SavedGroup) -> list[str]:

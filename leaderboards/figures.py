@@ -9,7 +9,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import MissingExtraError
@@ -175,19 +175,12 @@ def _gaps_figure(rows: Sequence[Row], title: str) -> Any:
 
 
 def _chance_ticks(axes: Any, places: Sequence[tuple[str, Row | None]], metric: str) -> None:
-    rows = [(at, row) for at, (_, row) in enumerate(places) if row and getattr(row.judgement, metric).value is not None]
-    ticks = [(chance, at) for at, row in rows for chance in _chances(row, metric)]
+    found: list[tuple[int, Estimate]] = [
+        (at, getattr(row.judgement, metric)) for at, (_, row) in enumerate(places) if row is not None
+    ]
+    ticks = [(one.chance.median, at) for at, one in found if one.value is not None and one.chance is not None]
     low, high = [at - 0.35 for _, at in ticks], [at + 0.35 for _, at in ticks]
     axes.vlines([chance for chance, _ in ticks], low, high, color="black", linewidth=0.8, gid="chance")
-
-
-def _chances(row: Row, metric: str) -> Iterator[float]:
-    """The gap by chance alone: the row's own, or that of each of its trainings."""
-    judged = [row.judgement, *(one.judgement for one in row.by_seed)]
-    for one in judged:
-        estimate: Estimate = getattr(one, metric)
-        if estimate.chance is not None:
-            yield estimate.chance.median
 
 
 def _points(

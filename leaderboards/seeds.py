@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 from ..errors import GroupgapError
-from ..metrics import Estimate, GroupRates, Judgement, mean_over_seeds, pool_seeds
+from ..metrics import GAPS, Estimate, GroupRates, Judgement, chance_over_seeds, mean_over_seeds, pool_seeds
 from .answers import Answers
 from .collection import Entry
 from .identity import last_part
-from .pairing import check_seeds
+from .pairing import check_seeds, join
 
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
 
@@ -116,15 +116,37 @@ def pool(answers: Sequence[Answers], judgements: Sequence[Judgement], min_group:
         min_group: smallest denominator with which a group enters a gap.
 
     Returns:
-        Its intervals are over trainings, not over documents; gaps have no chance level (each seed's own has).
+        Its intervals are over trainings, not over documents; chance exchanges the groups of documents.
     """
     first = judgements[0]
-    pooled: dict[str, Any] = dict(pool_seeds([one.counts() for one in answers], answers[0].positive, min_group))
+    pooled = dict(pool_seeds([one.counts() for one in answers], answers[0].positive, min_group))
+    pooled |= _with_chance({metric: pooled[metric] for metric in GAPS}, answers, first)
     groups = {}
     for group, rates in first.groups.items():
         means: dict[str, Any] = {rate: _mean(rate, group, judgements) for rate in RATES}
         groups[group] = replace(rates, **means)
-    return replace(first, groups=groups, **pooled)
+    measures: dict[str, Any] = dict(pooled)
+    return replace(first, groups=groups, **measures)
+
+
+def _with_chance(gaps: Mapping[str, Estimate], answers: Sequence[Answers], judged: Judgement) -> dict[str, Estimate]:
+    """The gaps of several trainings with their chance levels, drawn as those of one were."""
+    first = answers[0]
+    chances, reasons = chance_over_seeds(
+        first.labels,
+        [one.predictions[join(first, one)[1]] for one in answers],
+        first.membership,
+        first.groups,
+        first.classes,
+        first.positive,
+        clusters=first.clusters,
+        min_group=judged.min_group,
+        draws=judged.draws,
+        seed=judged.seed,
+    )
+    return {
+        metric: replace(one, chance=chances.get(metric), no_chance=reasons.get(metric)) for metric, one in gaps.items()
+    }
 
 
 def _mean(rate: str, group: str, judgements: Sequence[Judgement]) -> Estimate:

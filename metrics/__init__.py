@@ -27,7 +27,7 @@ from .paired import Comparison, Difference, compare
 from .rates import group_rates, overall_accuracy, tally
 from .reliability import Bin, ReliabilityCurve, reliability_curve
 from .roc import AttackPower, Roc, attack_power, roc_curve
-from .seeds import SeedDifference, mean_over_seeds, paired_over_seeds, pool_seeds
+from .seeds import SeedDifference, chance_over_seeds, mean_over_seeds, paired_over_seeds, pool_seeds
 from .swap import mcnemar, swap_draws, swap_p_value
 from .threshold import Pattern, Randomisation, ThresholdOutcome, optimize_threshold
 from .trained_weights import compare_weights, stack_seeds
@@ -65,6 +65,7 @@ __all__ = [
     "calibrate_all",
     "calibration",
     "chance_gaps",
+    "chance_over_seeds",
     "compare",
     "compare_attacks",
     "compare_trainings",

@@ -14,12 +14,21 @@ import numpy.typing as npt
 
 from ..errors import GroupgapError
 from .arguments import check_draws
+from .counts import Counts
 from .estimate import Chance
 from .gaps import GAPS, GapPlan, Key, gap_values
-from .rates import Tally
-from .shared_draws import deal_groups
+from .rates import Tally, rate_cells
+from .shared_draws import BLOCK_SIZE, SAMPLES_A_CELL, deal_groups
 
-__all__ = ["chance_gaps", "chance_of", "chances_of", "permuted_gaps", "permuted_tables", "shared_permuted_gaps"]
+__all__ = [
+    "Answered",
+    "chance_gaps",
+    "chance_of",
+    "chances_of",
+    "permuted_gaps",
+    "permuted_tables",
+    "shared_permuted_gaps",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -66,6 +75,28 @@ def permuted_tables(
 
 
 @dataclass(frozen=True, eq=False)
+class Answered:
+    """Samples with the answers of one system, or of several that are judged by the mean of their rates.
+
+    Attributes:
+        patterns: (K, G) bool, the groups that the samples of a cell belong to.
+        labels: (K,) class index.
+        predictions: (K, S) class index, of each of S systems.
+        counts: (K,) samples in the cell.
+    """
+
+    patterns: BoolArray
+    labels: IntArray
+    predictions: IntArray
+    counts: IntArray
+
+    @classmethod
+    def of(cls, counts: Counts) -> Answered:
+        """The samples of one system."""
+        return cls(counts.patterns, counts.labels, counts.predictions[:, None], counts.counts)
+
+
+@dataclass(frozen=True, eq=False)
 class _Shuffle:
     """Samples whose memberships are exchanged for one another: a permutation of them in every draw.
 
@@ -73,22 +104,40 @@ class _Shuffle:
         label: of the samples; ``None``: any.
         patterns: (P, G) bool, distinct memberships in the groups that enter.
         rows: (P,) samples with each pattern.
-        outcomes: (C,) distinct predicted classes; for accuracy 1 for a right answer and 0 for a wrong one.
+        outcomes: (C, R) how many of the systems succeed at a sample, in each rate.
         columns: (C,) samples with each outcome.
-        keys: the rates that are read from these draws.
+        keys: the R rates that are read from these draws.
+        systems: how many systems there are.
     """
 
     label: int | None
     patterns: BoolArray
     rows: IntArray
-    outcomes: IntArray
+    outcomes: FloatArray
     columns: IntArray
     keys: tuple[Key, ...]
+    systems: int
 
     @property
     def samples(self) -> tuple[int | None, bytes, bytes]:
         """Whose memberships are exchanged: the same for shuffles that one permutation serves."""
         return self.label, self.patterns.tobytes(), self.rows.tobytes()
+
+    def successes(self, draws: int, rng: np.random.Generator) -> FloatArray:
+        """(G, R, draws) successes of each group in each rate: drawn as tables or, where that is less, by sample."""
+        if self.rows.sum() > SAMPLES_A_CELL * len(self.rows) * len(self.columns):
+            return self.of_tables(permuted_tables(self.patterns, self.rows, self.columns, draws, rng))
+        codes, samples = (np.repeat(np.arange(len(sizes)), sizes) for sizes in (self.rows, self.columns))
+        found = np.empty((self.patterns.shape[1], len(self.keys), draws))
+        for part in np.array_split(np.arange(draws), -(-draws * len(codes) // BLOCK_SIZE)):
+            dealt = rng.permuted(np.broadcast_to(codes, (len(part), len(codes))), axis=1)
+            for group, members in enumerate(self.patterns.T.astype(np.float64)):
+                found[group][:, part] = (members[dealt] @ self.outcomes[samples]).T
+        return found / self.systems
+
+    def of_tables(self, tables: npt.NDArray[np.integer | np.floating]) -> FloatArray:
+        """The same from (G, C, draws) members of each group with each outcome."""
+        return np.asarray(np.einsum("gcd,cr->grd", tables, self.outcomes) / self.systems)
 
 
 def _labels_of(key: Key, classes: int) -> tuple[int | None, ...]:
@@ -99,7 +148,7 @@ def _labels_of(key: Key, classes: int) -> tuple[int | None, ...]:
     return tuple(label for label in range(classes) if (label == index) == (rate == "tpr"))
 
 
-def _shuffles(plan: GapPlan, metrics: Sequence[str]) -> list[_Shuffle]:
+def _shuffles(plan: GapPlan, answered: Answered, metrics: Sequence[str]) -> list[_Shuffle]:
     """What is permuted for these gaps.
 
     Only samples in a group that enters the rate take part: a sample that belongs to none of them says nothing of the
@@ -112,42 +161,44 @@ def _shuffles(plan: GapPlan, metrics: Sequence[str]) -> list[_Shuffle]:
         for label in _labels_of(key, len(plan.counts.classes)):
             same = (label, key[0] == "accuracy", plan.eligible[key].tobytes())
             shared.setdefault(same, []).append(key)
-    found = (_shuffle(plan, label, tuple(of_label)) for (label, _, _), of_label in shared.items())
+    found = (
+        _shuffle(answered, label, tuple(of_label), plan.eligible[of_label[0]])
+        for (label, _, _), of_label in shared.items()
+    )
     return [shuffle for shuffle in found if len(shuffle.rows)]
 
 
-def _shuffle(plan: GapPlan, label: int | None, keys: tuple[Key, ...]) -> _Shuffle:
+def _shuffle(answered: Answered, label: int | None, keys: tuple[Key, ...], eligible: BoolArray) -> _Shuffle:
     """The samples with this label (``None``: any) that belong to a group that enters these rates."""
-    counts = plan.counts
-    patterns = counts.patterns & plan.eligible[keys[0]]
-    chosen = patterns.any(axis=1) & (counts.labels == label if label is not None else True)
-    patterns, amounts = patterns[chosen], counts.counts[chosen]
-    right = (counts.labels == counts.predictions).astype(np.int64)
-    outcome = (right if keys[0][0] == "accuracy" else counts.predictions)[chosen]
+    patterns = answered.patterns & eligible
+    chosen = patterns.any(axis=1) & (answered.labels == label if label is not None else True)
+    patterns, amounts = patterns[chosen], answered.counts[chosen]
+    labels, predictions = answered.labels[chosen, None], answered.predictions[chosen]
+    success = [rate_cells(labels, predictions, *key)[1].sum(axis=1) for key in keys]
     _, first, row = np.unique(np.packbits(patterns, axis=1), axis=0, return_index=True, return_inverse=True)
-    outcomes, column = np.unique(outcome, return_inverse=True)
+    outcomes, column = np.unique(np.stack(success, axis=1).astype(np.float64), axis=0, return_inverse=True)
     rows, columns = (
         np.bincount(place.ravel(), amounts, size).astype(np.int64)
         for place, size in ((row, len(first)), (column, len(outcomes)))
     )
-    return _Shuffle(label, patterns[first], rows, outcomes.astype(np.int64), columns, keys)
+    return _Shuffle(label, patterns[first], rows, outcomes, columns, keys, predictions.shape[1])
 
 
-def _tallies(
-    plan: GapPlan, shuffled: Iterable[tuple[_Shuffle, npt.NDArray[np.integer | np.floating]]]
-) -> dict[Key, Tally]:
+def _tallies(plan: GapPlan, shuffled: Iterable[tuple[_Shuffle, FloatArray]]) -> dict[Key, Tally]:
     """Tallies of the rates under permuted memberships: successes (G, draws), totals (G, 1) as measured."""
     successes: dict[Key, FloatArray] = {}
-    for shuffle, tables in shuffled:
-        for key in shuffle.keys:
-            counted = 1 if key[1] is None else key[1]
-            found = tables[:, shuffle.outcomes == counted].sum(axis=1)
-            successes[key] = successes.get(key, 0.0) + found
+    for shuffle, found in shuffled:
+        for place, key in enumerate(shuffle.keys):
+            successes[key] = successes.get(key, 0.0) + found[:, place]
     return {key: Tally(found, plan.tallies[key].totals[:, None]) for key, found in successes.items()}
 
 
 def permuted_gaps(
-    plan: GapPlan, draws: int, rng: np.random.Generator, metrics: tuple[str, ...] = tuple(GAPS)
+    plan: GapPlan,
+    draws: int,
+    rng: np.random.Generator,
+    metrics: tuple[str, ...] = tuple(GAPS),
+    answered: Answered | None = None,
 ) -> dict[str, FloatArray]:
     """Every gap under permuted groups.
 
@@ -156,6 +207,7 @@ def permuted_gaps(
         draws: number of permutations.
         rng: the source; block ``i`` of 2,500 draws has its own child generator.
         metrics: the gaps wanted.
+        answered: several systems' answers to the samples of the plan: gaps of the mean of their rates.
 
     Returns:
         Metric to (draws,) gaps; metrics that the data do not define are absent.
@@ -173,11 +225,11 @@ def permuted_gaps(
             f"Expected fewer than {_LIMIT} samples for the chance level of a gap, but got {plan.counts.n}: judge a part"
         )
     wanted = [metric for metric in metrics if plan.bundles(metric)]
-    shuffles = _shuffles(plan, wanted)
+    shuffles = _shuffles(plan, answered or Answered.of(plan.counts), wanted)
     values: dict[str, list[FloatArray]] = {metric: [] for metric in wanted}
     for (start, stop), child in zip(_blocks(draws), rng.spawn(-(-draws // _BLOCK)), strict=True):
-        tables = ((one, permuted_tables(one.patterns, one.rows, one.columns, stop - start, child)) for one in shuffles)
-        for metric, drawn in gap_values(plan, _tallies(plan, tables), wanted).items():
+        found = ((one, one.successes(stop - start, child)) for one in shuffles)
+        for metric, drawn in gap_values(plan, _tallies(plan, found), wanted).items():
             values[metric].append(drawn)
     return {metric: np.concatenate(parts) for metric, parts in values.items()}
 
@@ -186,7 +238,7 @@ def shared_permuted_gaps(
     plans: Sequence[GapPlan], draws: int, rng: np.random.Generator
 ) -> Iterator[dict[str, FloatArray]]:
     """:func:`permuted_gaps` of several systems that answered the same samples: the same permutations serve all."""
-    shuffles = [_shuffles(plan, tuple(GAPS)) for plan in plans]
+    shuffles = [_shuffles(plan, Answered.of(plan.counts), tuple(GAPS)) for plan in plans]
     alike: dict[tuple[int | None, bytes, bytes], list[_Shuffle]] = {}
     for one in chain.from_iterable(shuffles):
         alike.setdefault(one.samples, []).append(one)
@@ -195,8 +247,8 @@ def shared_permuted_gaps(
         for samples, same in alike.items()
     }
     for plan, own in zip(plans, shuffles, strict=True):
-        tables = ((one, dealt[one.samples].of(one.columns)) for one in own)
-        yield gap_values(plan, _tallies(plan, tables))
+        found = ((one, one.of_tables(dealt[one.samples].of(one.columns))) for one in own)
+        yield gap_values(plan, _tallies(plan, found))
 
 
 def _blocks(draws: int) -> Iterator[tuple[int, int]]:

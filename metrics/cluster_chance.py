@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .chance import chance_of
 from .estimate import Chance
-from .gaps import GapPlan, Key, gap_values
+from .gaps import GAPS, GapPlan, Key, gap_values
 from .joint import JointCounts
 from .rates import Tally, rate_cells
 
@@ -118,27 +118,27 @@ def _stratum(kinds: IntArray, amounts: IntArray, cells: tuple[IntArray, BoolArra
     return _Alike(named.astype(small)[rows[place]], patterns[rows[place]], between, several)
 
 
-def _tallies(
-    answers: JointCounts,
-    plan: GapPlan,
-    keys: Sequence[Key],
-    alike: Sequence[_Alike],
-    draws: int,
-    rng: np.random.Generator,
-) -> dict[Key, Tally]:
-    """Successes (G, draws) of each rate under exchanged memberships, totals (G, 1) as measured."""
-    successes = {key: np.zeros((len(answers.groups), draws)) for key in keys}
-    right = {key: rate_cells(answers.labels, answers.predictions_a, *key)[1].astype(np.float32) for key in keys}
+def _successes(
+    plan: GapPlan, right: Mapping[Key, IntArray], alike: Sequence[_Alike], draws: int, rng: np.random.Generator
+) -> dict[Key, FloatArray]:
+    """Successes (G, draws) of each rate under exchanged memberships, from the (K,) successes of a row of each cell."""
+    successes = {key: np.zeros((len(plan.counts.groups), draws)) for key in right}
+    weights = {key: success.astype(np.float32) for key, success in right.items()}  # whole numbers: exact to 2^24
     for one in alike:
         placed = one.draw(draws, rng).reshape(draws, -1)
         members = one.members.reshape(placed.shape[1], -1).astype(np.float32)
-        for key in keys:
-            successes[key] += (np.take(right[key], placed) @ members).T
-    return {key: Tally(found, plan.tallies[key].totals[:, None]) for key, found in successes.items()}
+        for key, weight in weights.items():
+            successes[key] += (np.take(weight, placed) @ members).T
+    return successes
 
 
 def exchanged_gaps(
-    answers: JointCounts, plan: GapPlan, metrics: Sequence[str], draws: int, rng: np.random.Generator
+    answers: JointCounts,
+    plan: GapPlan,
+    metrics: Sequence[str],
+    draws: int,
+    rng: np.random.Generator,
+    said: IntArray | None = None,
 ) -> dict[str, FloatArray] | str:
     """Gaps of one family under exchanged memberships.
 
@@ -148,6 +148,8 @@ def exchanged_gaps(
         metrics: of one family, each defined by the plan.
         draws: number of draws; fewer, but at least 999, where there are so many rows that they would take long.
         rng: the source.
+        said: (K, S) class index that each of several systems predicts in a cell of ``answers``, whose own predictions
+            only tell cells apart then; the plan is of any of the systems, and the gaps are of the mean of their rates.
 
     Returns:
         Metric to (draws,) gaps; or, in words, why memberships cannot be exchanged.
@@ -159,10 +161,15 @@ def exchanged_gaps(
     if fixed > FIXED * rows:
         also = " with as many rows of each label" if keys[0][0] in ("tpr", "fpr") else " with as many rows"
         return f"{fixed:,} of {rows:,} rows lie in units of one group, and no unit{also} holds another to exchange"
+    predicted = answers.predictions_a[:, None] if said is None else said
+    right = {key: rate_cells(answers.labels[:, None], predicted, *key)[1].sum(axis=1) for key in keys}
     number = min(draws, max(_FEWEST, _PLACED // rows))
     values: dict[str, list[FloatArray]] = {metric: [] for metric in metrics}
     for size in _chunks(number, max(1, _CHUNK // rows)):
-        tallies = _tallies(answers, plan, keys, alike, size, rng)
+        tallies = {
+            key: Tally(found / predicted.shape[1], plan.tallies[key].totals[:, None])
+            for key, found in _successes(plan, right, alike, size, rng).items()
+        }
         for metric, drawn in gap_values(plan, tallies, metrics).items():
             values[metric].append(drawn)
     return {metric: np.concatenate(parts) for metric, parts in values.items()}
@@ -173,8 +180,13 @@ def _chunks(total: int, most: int) -> Iterator[int]:
 
 
 def cluster_chances(
-    answers: JointCounts, plan: GapPlan, draws: int, rng: np.random.Generator
-) -> tuple[Mapping[str, Chance], Mapping[str, str]]:
+    answers: JointCounts,
+    plan: GapPlan,
+    draws: int,
+    rng: np.random.Generator,
+    said: IntArray | None = None,
+    measured: Mapping[str, float | None] | None = None,
+) -> tuple[dict[str, Chance], dict[str, str]]:
     """The chance level of every gap, and why there is none.
 
     Args:
@@ -182,6 +194,8 @@ def cluster_chances(
         plan: of ``answers.a``.
         draws: number of draws, as for ``exchanged_gaps``.
         rng: the source.
+        said: as for ``exchanged_gaps``.
+        measured: the gaps of these systems; by default those of the plan.
 
     Returns:
         Metric to its chance level; and metric to the reason, for gaps that have a value but no chance level.
@@ -191,15 +205,16 @@ def cluster_chances(
     """
     found: dict[str, Chance] = {}
     reasons: dict[str, str] = {}
+    values = {metric: plan.gap(metric).value for metric in GAPS} if measured is None else measured
     for family, child in zip(FAMILIES, rng.spawn(len(FAMILIES)), strict=True):
         defined = [metric for metric in family if plan.bundles(metric)]
         if not defined:
             continue
-        drawn = exchanged_gaps(answers, plan, defined, draws, child)
+        drawn = exchanged_gaps(answers, plan, defined, draws, child, said)
         for metric in defined:
-            measured = plan.gap(metric).value
+            value = values[metric]
             if isinstance(drawn, str):
                 reasons[metric] = drawn
-            elif measured is not None:
-                found[metric] = chance_of(measured, drawn[metric])
+            elif value is not None:
+                found[metric] = chance_of(value, drawn[metric])
     return found, reasons

@@ -16,13 +16,17 @@ import numpy.typing as npt
 from scipy import stats
 
 from ..errors import GroupgapError
-from .arguments import check_confidence
-from .counts import Counts
-from .estimate import Estimate
+from .arguments import check_confidence, check_draws, check_seed
+from .chance import Answered, chance_of, permuted_gaps
+from .cluster_chance import cluster_chances
+from .coding import class_codes, group_codes
+from .counts import Counts, count
+from .estimate import Chance, Estimate
 from .f1 import macro_f1_value
 from .gaps import GAPS, GapPlan, Key, combine, plan_gaps, spread
+from .joint import count_pair
 
-__all__ = ["SeedDifference", "mean_over_seeds", "paired_over_seeds", "pool_seeds"]
+__all__ = ["SeedDifference", "chance_over_seeds", "mean_over_seeds", "paired_over_seeds", "pool_seeds"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -159,6 +163,72 @@ def pool_seeds(
     }
     found["worst_group"] = _worst(plans, confidence)
     return found | {metric: _gap(plans, metric, confidence) for metric in GAPS}
+
+
+def chance_over_seeds(
+    labels: npt.ArrayLike,
+    predictions: Sequence[npt.ArrayLike],
+    membership: npt.ArrayLike,
+    groups: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    positive: int | None = None,
+    *,
+    clusters: npt.ArrayLike | None = None,
+    min_group: int = 30,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> tuple[dict[str, Chance], dict[str, str]]:
+    """The chance level of the gaps of :func:`pool_seeds`: memberships permuted against all seeds' answers at once.
+
+    Args:
+        labels: (n,) as for :func:`groupgap.metrics.count`.
+        predictions: for each seed (n,), in the order of the labels.
+        membership: as for ``count``.
+        groups: as for ``count``.
+        classes: as for ``count``.
+        positive: as for ``pool_seeds``.
+        clusters: (n,) samples that are one unit (a sentence pair), as for
+            :func:`groupgap.metrics.clustered.count_clusters`; then whole units are exchanged, and samples within them.
+        min_group: as for ``pool_seeds``.
+        draws: number of permutations.
+        seed: of the draws.
+
+    Returns:
+        Metric to chance level, of the gaps that the data define; and metric to the reason why there is none.
+
+    The null hypothesis is of these trainings: which of these groups a sample belongs to has nothing to do with what
+    any of them answers to it. A draw exchanges memberships of whole samples, each with the answers of all seeds: these
+    tend to be right or wrong together, and permuted one by one they would look too even. Exact, as for one system;
+    averaged rates differ less by chance than those of one training do.
+
+    Raises:
+        GroupgapError: for no seeds, and as for ``count``.
+
+    Example:
+        >>> labels, groups = [1] * 400, ["a", "b"] * 200
+        >>> seeds = [[1, 0, 1, 1] * 100, [1, 1, 1, 0] * 100]
+        >>> chances, _ = chance_over_seeds(labels, seeds, groups, positive=1, draws=999)
+        >>> chances["dpd"].p_value, chances["dpd"].median < 0.03
+        (0.001, True)
+    """
+    check_draws(draws), check_seed(seed)
+    if not len(predictions):
+        raise GroupgapError("Expected the answers of at least one training seed, but got none")
+    columns = {"labels": labels, **{f"predictions[{place}]": one for place, one in enumerate(predictions)}}
+    (label, *answers), names = class_codes(columns, classes)
+    code, patterns, group_names = group_codes(membership, groups, len(label))
+    plans = [plan_gaps(count(label, one, patterns[code], group_names, names), positive, min_group) for one in answers]
+    measured = {metric: _gap(plans, metric, 0.95).value for metric in GAPS}
+    said, rng = np.stack(answers, axis=1), np.random.default_rng(seed)
+    if clusters is not None:
+        kinds, kind = np.unique(said, axis=0, return_inverse=True)
+        told_apart = [str(number) for number in range(max(len(kinds), len(names)))]
+        joint = count_pair(label, (kind.ravel(),) * 2, patterns[code], group_names, told_apart, clusters)
+        return cluster_chances(joint, plans[0], draws, rng, kinds[joint.predictions_a], measured)
+    answered = Answered(patterns[code], label, said, np.ones_like(label))
+    permuted = permuted_gaps(plans[0], draws, rng, answered=answered)
+    found = {metric: chance_of(value, permuted[metric]) for metric, value in measured.items() if value is not None}
+    return found, {}
 
 
 def _accuracy(counts: Counts) -> float | None:

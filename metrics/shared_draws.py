@@ -21,8 +21,8 @@ __all__ = ["SharedDraws", "deal_groups", "draw_samples", "sharing", "worth_shari
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
-_BLOCK_SIZE = 1 << 21  # samples times draws that are made at a time
-_SAMPLES_A_CELL = 2  # samples that are drawn one by one in less time than a cell takes
+BLOCK_SIZE = 1 << 21  # samples times draws that are made at a time
+SAMPLES_A_CELL = 2  # samples that are drawn one by one in less time than a cell takes
 _SHARED_BYTES = 96 << 20  # of the draws that systems share at a time
 
 
@@ -51,7 +51,7 @@ class SharedDraws:
 
     def blocks(self, table: IntArray) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
         """The same as (draws, K), some draws at a time, as :func:`groupgap.metrics.bootstrap.resample` yields them."""
-        size, draws = max(1, _BLOCK_SIZE // len(table)), self.cumulated.shape[-1]
+        size, draws = max(1, BLOCK_SIZE // len(table)), self.cumulated.shape[-1]
         for start in range(0, draws, size):
             rows = slice(start, min(start + size, draws))
             yield rows, self.of(table, rows).T
@@ -78,7 +78,7 @@ def sharing(systems: Sequence[Counts], draws: int) -> list[tuple[list[int], bool
 
 def worth_sharing(tables: Sequence[IntArray]) -> bool:
     """Whether drawing the samples one by one for all systems is cheaper than drawing the cells of each."""
-    return len(tables) > 1 and 0 < int(tables[0].sum()) <= _SAMPLES_A_CELL * sum(map(len, tables))
+    return len(tables) > 1 and 0 < int(tables[0].sum()) <= SAMPLES_A_CELL * sum(map(len, tables))
 
 
 def draw_samples(tables: Sequence[IntArray], draws: int, rng: np.random.Generator) -> SharedDraws:
@@ -91,7 +91,7 @@ def draw_samples(tables: Sequence[IntArray], draws: int, rng: np.random.Generato
     """
     ends, total = _ends(tables), int(tables[0].sum())
     cumulated = np.empty((len(ends), draws), dtype=np.min_scalar_type(total))
-    rows = max(1, _BLOCK_SIZE // total)
+    rows = max(1, BLOCK_SIZE // total)
     for start in range(0, draws, rows):
         size = min(rows, draws - start)
         places = rng.integers(total, size=(size, total)) + total * np.arange(size)[:, None]
@@ -119,7 +119,7 @@ def deal_groups(
     cumulated = np.empty((patterns.shape[1], len(ends), draws), dtype=np.min_scalar_type(total))
     codes = np.repeat(np.arange(len(rows), dtype=np.min_scalar_type(len(rows))), rows)
     starts = np.concatenate([[0], ends[:-1]])
-    block = max(1, _BLOCK_SIZE // total)
+    block = max(1, BLOCK_SIZE // total)
     for start in range(0, draws, block):
         size = min(block, draws - start)
         dealt = rng.permuted(np.broadcast_to(codes, (size, total)), axis=1)

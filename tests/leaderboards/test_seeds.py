@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from groupgap.leaderboards.collection import Request, collect
 from groupgap.leaderboards.markdown import board_markdown, terminal
 from groupgap.leaderboards.page import board_page
 from groupgap.leaderboards.tables import board_csv, board_document, groups_csv, to_json
+from groupgap.metrics import GAPS, chance_over_seeds
 from scipy import stats
 
 
@@ -189,3 +191,49 @@ def test_seeds_without_a_common_name_are_named_without_the_base_s_folder(
 ) -> None:
     board = board_of(write_seeds(tmp_path, factory, ["x", "y", "z"], base="/home/somebody/models/tiny"))
     assert {row.variant for row in board.rows} == {"tiny lora"}
+
+
+def test_a_row_of_seeds_has_the_chance_level_of_its_own_gap(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """The second run has the documents in another order; averaged rates differ less by chance than each training's."""
+    folder = write_seeds(tmp_path, factory, ["a", "b", "c"])
+    runs = [factory.run(n=120, skill=number) for number in range(3)]
+    turned = replace(runs[1], documents=runs[1].documents[::-1], predictions=runs[1].predictions[::-1])
+    turned.write(tmp_path / "run-1")
+    (row,) = board_of(folder).rows
+    documents = runs[0].documents
+    membership = np.array([[name in one["faith"] for name in ("aur", "bron", "cel")] for one in documents])
+    labels, said = [one["label"] for one in documents], [run.predictions for run in runs]
+    expected, _ = chance_over_seeds(
+        labels, said, membership, row.judgement.groups, positive=1, min_group=5, draws=50, seed=row.judgement.seed
+    )
+    assert {metric: getattr(row.judgement, metric).chance for metric in expected} == expected
+    assert len(expected) == 5
+    for metric in ("accuracy_spread", "dpd"):
+        each = [getattr(one.judgement, metric).chance.median for one in row.by_seed]
+        assert expected[metric].median < min(each)
+    assert "chance" in board_markdown(Board((row,)))
+
+
+def test_seeds_of_documents_in_units_have_the_chance_level_of_units(tmp_path: Path, factory: SimpleNamespace) -> None:
+    documents = [{**one, "pair": f"p{index // 2}"} for index, one in enumerate(factory.documents(120, 0))]
+    said = [factory.predict(documents, number, 0.8) for number in range(2)]
+    for number, answers in enumerate(said):
+        place = factory.WrittenRun(documents, answers, fair={**factory.FAIR, "cluster": "pair"}).write(
+            tmp_path / f"run-{number}"
+        )
+        (place / "variant.json").write_text(json.dumps({"name": f"a-s{number}", "method": "lora", "seed": number}))
+    (row,) = board_of(tmp_path).rows
+    expected, reasons = chance_over_seeds(
+        [one["label"] for one in documents],
+        said,
+        np.array([[name in one["faith"] for name in row.judgement.groups] for one in documents]),
+        row.judgement.groups,
+        positive=1,
+        clusters=[one["pair"] for one in documents],
+        min_group=5,
+        draws=50,
+    )
+    for metric in GAPS:
+        found = getattr(row.judgement, metric)
+        assert (found.chance, found.no_chance) == (expected.get(metric), reasons.get(metric))
+    assert row.judgement.dpd.chance is not None

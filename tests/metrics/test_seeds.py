@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from groupgap import GroupgapError
-from groupgap.metrics import Counts, count, mean_over_seeds, paired_over_seeds, plan_gaps, pool_seeds
+from groupgap.metrics import (
+    GAPS,
+    Counts,
+    chance_gaps,
+    chance_over_seeds,
+    count,
+    count_clusters,
+    mean_over_seeds,
+    paired_over_seeds,
+    plan_gaps,
+    pool_seeds,
+)
+from groupgap.metrics.chance import Answered, permuted_gaps
+from groupgap.metrics.cluster_chance import cluster_chances
 from scipy import stats
 
 LABELS = np.tile([1, 0], 150)
@@ -123,3 +138,122 @@ def test_seeds_of_other_samples_and_no_seeds_are_refused() -> None:
         mean_over_seeds([], 3)
     with pytest.raises(GroupgapError, match="but got 2 and 1"):
         paired_over_seeds([0.1, 0.2], [0.1], 3)
+
+
+def together(seed: int, classes: int, trainings: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Labels, each training's answers (mostly those of the first), overlapping memberships with some in no group."""
+    rng = np.random.default_rng(seed)
+    labels, first = rng.integers(0, classes, 240), rng.integers(0, classes, 240)
+    said = [np.where(rng.random(240) < 0.7, first, rng.integers(0, classes, 240)) for _ in range(trainings)]
+    return labels, said, rng.random((240, 3)) < 0.4
+
+
+@cache
+def one_by_one(classes: int, draws: int = 300) -> dict[str, list[float]]:
+    """Gaps of three trainings' mean rates in a loop over permutations of membership rows."""
+    labels, said, membership = together(1, classes, 3)
+    members, rng = np.flatnonzero(membership.any(axis=1)), np.random.default_rng(5)
+    found: dict[str, list[float]] = {metric: [] for metric in GAPS}
+    for _ in range(draws):
+        anyhow, within = np.arange(240), np.arange(240)
+        anyhow[members] = rng.permutation(members)
+        for label in range(classes):
+            rows = members[labels[members] == label]
+            within[rows] = rng.permutation(rows)
+        for metrics, order in ((("accuracy_spread", "dpd"), anyhow), (("eopp", "eod", "eod_mean"), within)):
+            pooled = pool_seeds([count(labels, one, membership[order], list("abc")) for one in said], min_group=1)
+            for metric in metrics:
+                found[metric].append(pooled[metric].value)
+    return found
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("by_sample", [False, True])
+def test_chance_over_seeds_permutes_documents_with_all_their_answers(
+    classes: int, by_sample: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groupgap.metrics.chance.SAMPLES_A_CELL", 1000 if by_sample else 0)
+    labels, said, membership = together(1, classes, 3)
+    plan = plan_gaps(count(labels, said[0], membership, list("abc")), None, 5)
+    answered = Answered(membership, labels, np.stack(said, axis=1), np.ones(240, dtype=np.int64))
+    permuted = permuted_gaps(plan, 1000, np.random.default_rng(0), answered=answered)
+    for metric, slow in one_by_one(classes).items():
+        assert stats.ks_2samp(permuted[metric], slow).pvalue > 0.0005, metric
+
+
+def test_chance_over_one_seed_is_that_of_one_system() -> None:
+    labels, (said,), membership = together(2, 2, 1)
+    found, _ = chance_over_seeds(labels, [said], membership, list("abc"), positive=1, draws=300, seed=4)
+    plan = plan_gaps(count(labels, said, membership, list("abc")), 1)
+    assert found == chance_gaps(plan, 300, np.random.default_rng(4))
+    assert found == chance_over_seeds(labels, [said] * 3, membership, list("abc"), positive=1, draws=300, seed=4)[0]
+
+
+def test_chance_over_seeds_measures_the_pooled_gap() -> None:
+    labels, said, membership = together(3, 2, 4)
+    found, _ = chance_over_seeds(labels, said, membership, list("abc"), positive=1, draws=299)
+    pooled = pool_seeds([count(labels, one, membership, list("abc")) for one in said], 1)
+    answered = Answered(membership, labels, np.stack(said, axis=1), np.ones(240, dtype=np.int64))
+    plan = plan_gaps(count(labels, said[0], membership, list("abc")), 1)
+    drawn = permuted_gaps(plan, 299, np.random.default_rng(0), answered=answered)
+    for metric, chance in found.items():
+        assert chance.p_value == (1 + (drawn[metric] >= pooled[metric].value - 1e-12).sum()) / 300
+
+
+def test_chance_over_seeds_holds_its_level_where_seeds_agree() -> None:
+    """Five trainings that nearly agree: as five times as many documents they would find a gap in nothing."""
+    rejected = {"documents": 0, "answers": 0}
+    for run in range(300):
+        rng = np.random.default_rng(run)
+        labels, groups = np.ones(120, dtype=int), np.repeat(["a", "b", "c"], 40)
+        hard = rng.random(120) < 0.3
+        said = [np.where(rng.random(120) < 0.05, hard, ~hard).astype(int) for _ in range(5)]
+        found = chance_over_seeds(labels, said, groups, positive=1, draws=199, seed=run)[0]["dpd"]
+        rejected["documents"] += found.p_value <= 0.05
+        stacked = plan_gaps(count(np.tile(labels, 5), np.concatenate(said), np.tile(groups, 5)), 1)
+        rejected["answers"] += chance_gaps(stacked, 199, rng)["dpd"].p_value <= 0.05
+    assert rejected["documents"] <= 28  # the 99.9% point of 300 draws at 5%
+    assert rejected["answers"] >= 90
+
+
+def test_chance_over_no_seeds_is_refused() -> None:
+    with pytest.raises(GroupgapError, match="at least one training seed"):
+        chance_over_seeds([1, 0], [], ["a", "b"])
+
+
+def pairs(seed: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
+    """Labels, three trainings' answers, groups and pair of 160 lines: a line of each group in every pair."""
+    rng = np.random.default_rng(seed)
+    hard = np.repeat(rng.random(80) < 0.4, 2)
+    said = [np.where(rng.random(160) < 0.15, hard, ~hard).astype(int) for _ in range(3)]
+    return np.ones(160, dtype=int), said, np.tile(["a", "b"], 80), np.repeat(np.arange(80), 2)
+
+
+def test_chance_over_seeds_of_pairs_swaps_their_lines_with_all_answers() -> None:
+    labels, said, groups, pair = pairs(0)
+    chances, reasons = chance_over_seeds(labels, said, groups, positive=1, clusters=pair, draws=4000)
+    assert not reasons
+    rng, mean = np.random.default_rng(1), np.mean(said, axis=0).reshape(80, 2)
+    gaps = [abs(float(np.where(rng.random(80) < 0.5, 1, -1) @ (mean[:, 0] - mean[:, 1]) / 80)) for _ in range(4000)]
+    for metric in ("accuracy_spread", "dpd", "eopp"):
+        assert chances[metric].median == pytest.approx(np.median(gaps), abs=0.003)
+        assert chances[metric].p95 == pytest.approx(np.percentile(gaps, 95), abs=0.006)
+    apart, _ = chance_over_seeds(labels, said, groups, positive=1, draws=4000)
+    assert apart["dpd"].median > 1.3 * chances["dpd"].median
+
+
+def test_chance_over_equal_seeds_in_units_is_that_of_one() -> None:
+    labels, said, groups, pair = pairs(2)
+    one = count_clusters((labels, said[0]), groups[:, None] == ["a", "b"], pair, ["a", "b"], ["0", "1"])
+    expected = cluster_chances(one, plan_gaps(one.a, 1), 300, np.random.default_rng(3))
+    found = chance_over_seeds(labels, [said[0]] * 4, groups, positive=1, clusters=pair, draws=300, seed=3)
+    assert found == expected
+
+
+def test_chance_over_seeds_says_why_units_cannot_be_exchanged() -> None:
+    labels, said, _, _ = pairs(4)
+    unlike = np.repeat(np.arange(80), 2) // np.where(np.arange(160) < 80, 1, 2)  # 40 units of two lines, 20 of four
+    groups = np.where(np.arange(160) < 80, "a", "b")
+    chances, reasons = chance_over_seeds(labels, said, groups, positive=1, clusters=unlike, draws=99)
+    assert not chances
+    assert "no unit with as many rows holds another to exchange" in reasons["dpd"]

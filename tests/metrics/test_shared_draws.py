@@ -92,7 +92,7 @@ def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         return [draw_samples([table], 99, rng).cumulated, deal_groups(patterns, rows, [table], 99, rng).cumulated]
 
     whole = drawn()
-    monkeypatch.setattr("groupgap.metrics.shared_draws._BLOCK_SIZE", 7 * 40)
+    monkeypatch.setattr("groupgap.metrics.shared_draws.BLOCK_SIZE", 7 * 40)
     for one, other in zip(whole, drawn(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -150,7 +150,7 @@ def test_what_memory_allows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert sharing(many, 200) == [(list(range(12)), True)]
     monkeypatch.setattr("groupgap.metrics.shared_draws._SHARED_BYTES", 200 * (N + 6 * 16))
     assert sharing(many, 200) == [(list(range(6)), True), (list(range(6, 12)), True)]
-    monkeypatch.setattr("groupgap.metrics.shared_draws._BLOCK_SIZE", 1_000)
+    monkeypatch.setattr("groupgap.metrics.shared_draws.BLOCK_SIZE", 1_000)
     assert judge_all(many, 1, min_group=16, draws=200) == whole
 
 
