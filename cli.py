@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import GroupgapError, one_line
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 VERBS: dict[str, tuple[str, str]] = {
     "tasks": ("plugins.tasks_command", "list the tasks: axis, groups, licence, and whether the data is here"),
@@ -33,6 +39,15 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("plugins.doctor", "say what is installed, what is missing, and the command that mends it"),
 }
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows a verb's help as everything else is shown: argparse would hide that it could not be written."""
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        print(self.format_help(), end="", file=file)
+
 
 def _usage() -> str:
     width = max(map(len, VERBS))
@@ -52,36 +67,65 @@ def _load(verb: str) -> ModuleType:
 def _run(argv: Sequence[str]) -> int:
     verb, *rest = argv
     module = _load(verb)
-    parser = argparse.ArgumentParser(prog=f"groupgap {verb}", description=VERBS[verb][1].capitalize() + ".")
+    parser = _Parser(prog=f"groupgap {verb}", description=VERBS[verb][1].capitalize() + ".")
     module.add_arguments(parser)
     return int(module.run(parser.parse_args(rest)))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status: 0, or 2 for a mistake of the user's (one line on stderr)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
-        return 0
-    if arguments[0] == "--version":
-        print(f"groupgap {__version__}")
-        return 0
+def _answer(arguments: Sequence[str]) -> int:
+    """Run the verb, or say what verbs there are; all output is written when this returns or raises."""
     try:
-        return _run(arguments)
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_usage())
+        elif arguments[0] == "--version":
+            print(f"groupgap {__version__}")
+        else:
+            return _run(arguments)
+        return 0
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _write_any_name() -> None:
+    """Names come from runs: what the encoding of the output lacks is written out (``\\u732b``)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0, or 2 for a mistake of the user's or a full disk (one line on stderr).
+
+    A reader that closes the pipe has read enough: 0, without a word.
+    """
+    _write_any_name()
+    try:
+        return _answer(list(sys.argv[1:] if argv is None else argv))
     except GroupgapError as error:
-        print(f"groupgap: error: {one_line(error)}", file=sys.stderr)
-        return 2
+        problem = str(error)
     except KeyboardInterrupt:
         print("groupgap: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except OSError as error:
-        if error.filename is None:
+        if error.errno in FULL:
+            _drop_output()
+            where = error.filename or "the output"
+            problem = f"{where}: {error.strerror}, so it is not whole: make room and run this again"
+        elif error.filename is None:
             raise
-        print(f"groupgap: error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
-        return 2
+        else:
+            problem = f"{error.filename}: {error.strerror}"
+    print(f"groupgap: error: {one_line(problem)}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the section, or write it into a new file."""
+    import os
     from pathlib import Path
 
     from ..errors import GroupgapError
     from .board_file import read_board, rows_of
     from .card import card_section
     from .markdown import plain
+    from .write import write_texts
 
     board = read_board(Path(args.board))
     text = card_section(rows_of(board, args.variant), board.groupgap)
@@ -27,12 +29,8 @@ def run(args: argparse.Namespace) -> int:
         print(text, end="")
         return 0
     file = Path(args.output)
-    try:
-        with file.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise GroupgapError(
-            f"{file}: there already: choose a new file by -o, and put its section into the card"
-        ) from None
+    if os.path.lexists(file):
+        raise GroupgapError(f"{file}: there already: choose a new file by -o, and put its section into the card")
+    write_texts(file.parent, {file.name: text}, "the section")
     print(f"The section: {plain(str(file.resolve()))}")
     return 0

@@ -48,7 +48,5 @@ def run(args: argparse.Namespace) -> int:
         tables.setdefault((row.task, row.axis), []).append(row)
     parts = [ranking(table, width, colour) for table in tables.values()]
     legend = "\n".join(textwrap.wrap(LEGEND, width))
-    text = "\n\n".join([*parts, legend] if parts else ["This board has no rows."])
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    print("\n\n".join([*parts, legend] if parts else ["This board has no rows."]))
     return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import groupgap
 import pytest
@@ -76,8 +79,6 @@ def test_a_missing_extra_names_its_install_command() -> None:
 
 
 def test_the_command_and_the_module_are_the_same_program() -> None:
-    from pathlib import Path
-
     script = Path(sys.executable).parent / "groupgap"
     runs = [
         subprocess.run([*start, "bord"], capture_output=True, text=True, check=False)
@@ -93,6 +94,73 @@ def test_a_closed_pipe_ends_quietly() -> None:
     variables = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=variables)
     assert (done.stdout, done.stderr) == ("[", "")
+
+
+HELP_OUTPUTS = [["--help"], ["--version"], ["board", "--help"], ["tasks"]]
+
+
+def groupgap_into(place: int, arguments: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command with a file descriptor as its output."""
+    command = [sys.executable, "-m", "groupgap.cli", *arguments]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "", **variables}
+    return subprocess.run(command, stdout=place, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("arguments", HELP_OUTPUTS)
+def test_a_reader_who_is_gone_is_no_mistake(arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = groupgap_into(write, arguments)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", HELP_OUTPUTS)
+def test_a_full_disk_is_one_line_and_status_2(arguments: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = groupgap_into(full.fileno(), arguments, PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "groupgap: error: the output: No space left on device, so it is not whole: make room and run this again\n"
+    )
+
+
+def test_a_full_disk_under_a_file_is_one_line_too() -> None:
+    source = (
+        "import errno, os, sys\nfrom groupgap import cli\n"
+        "def run(_):\n    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'weights.bin')\n"
+        "cli._run = run\nsys.exit(cli.main(['train']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("groupgap: error: weights.bin: No space left on device, ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_of_the_system_that_is_none_of_the_users_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: list[str]) -> int:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(cli, "_run", run)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        main(["board"])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_name_that_the_outputs_encoding_lacks_is_written_out(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    shown = io.BytesIO()
+
+    def run(_: list[str]) -> int:
+        print("the group \u732b")
+        raise GroupgapError("no such run: \u732b")
+
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(shown, encoding=encoding, write_through=True))
+    monkeypatch.setattr(cli, "_run", run)
+    assert main(["board"]) == 2
+    assert shown.getvalue() == b"the group \\u732b\ngroupgap: error: no such run: \\u732b\n"
 
 
 HEAVY = ("torch", "pandas", "numpy", "lm_eval", "datasets", "transformers", "vllm", "fairlearn", "scipy")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -198,6 +200,39 @@ def test_a_new_file_is_written_and_an_old_one_is_left_alone(
     assert main(["card", str(out), "org/model-a", "-o", str(file)]) == 2
     assert "there already" in capsys.readouterr().err
     assert file.read_text() == "mine"
+
+
+def test_on_a_full_disk_no_file_is_left(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    out = board(tmp_path, factory.run().write(tmp_path / "run"))
+    (tmp_path / "cards").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))  # the system cuts a file off there, as on a full disk
+    try:
+        assert main(["card", str(out), "org/model-a", "-o", str(tmp_path / "cards" / "section.md")]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    error = capsys.readouterr().err
+    assert "cannot write the section (File too large)" in error
+    assert error.count("\n") == 1
+    assert not list((tmp_path / "cards").iterdir())
+
+
+def test_a_terminal_without_its_letters_shows_a_name_written_out(
+    tmp_path: Path, factory: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.run(model_args={"pretrained": "\u732b"}).write(tmp_path / "run")
+    for verb in ("board", "show", "card"):
+        shown = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+        if verb == "board":
+            out = board(tmp_path, tmp_path / "run")
+        else:
+            assert main([verb, str(out), *(["\u732b"] if verb == "card" else [])]) == 0
+        assert b"\\u732b" in shown.getvalue()
 
 
 def test_an_unknown_variant_is_told_the_nearest(
