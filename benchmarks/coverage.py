@@ -17,7 +17,16 @@ from pathlib import Path
 
 import numpy as np
 from designs import GAP_RATES, Pair, World, pairs_under_the_null, with_ungrouped, world
-from groupgap.metrics import JointCounts, bootstrap, chance_gaps, compare, group_rates, percentile_interval, plan_gaps
+from groupgap.metrics import (
+    JointCounts,
+    bootstrap,
+    chance_gaps,
+    compare,
+    count_pair,
+    group_rates,
+    percentile_interval,
+    plan_gaps,
+)
 from groupgap.metrics.extremes import maximum_of_gap
 from groupgap.metrics.judge import with_interval
 from groupgap.metrics.multiplicity import benjamini_hochberg
@@ -26,6 +35,13 @@ from scipy import stats
 
 COVERAGE, ERROR = 0.93, 0.065
 METRICS = ("worst_group", *GAP_RATES)
+NEAR_ONE = (
+    ((1.0, 1.0, 1.0), (1.0, 1.0, 0.95), 30),
+    ((0.995, 0.995, 0.995), (0.995, 0.995, 0.96), 40),
+    ((0.99, 0.99, 0.99), (0.99, 0.99, 0.95), 50),
+    ((0.99, 0.99, 0.99), (0.98, 0.98, 0.98), 200),
+    ((0.998, 0.998, 0.95), (0.998, 0.95, 0.9), 100),
+)
 
 
 def clopper_pearson(hits: int, runs: int, confidence: float = 0.999) -> tuple[float, float]:
@@ -201,6 +217,33 @@ def power_table(runs: int, rng: np.random.Generator) -> list[str]:
     return lines
 
 
+def near_one_table(runs: int, rng: np.random.Generator) -> tuple[list[str], int]:
+    """Coverage of paired intervals where hardly an answer is wrong, and how often they have width 0."""
+    lines = ["| accuracies of A; of B | n a group | worst group | accuracy spread | width 0 |", "|---" * 5 + "|"]
+    failed = 0
+    for a, b, n in NEAR_ONE:
+        held, narrow = dict.fromkeys(("worst_group", "accuracy_spread"), 0), 0
+        truth = {"worst_group": min(a) - min(b), "accuracy_spread": (max(a) - min(a)) - (max(b) - min(b))}
+        groups = np.repeat(np.arange(len(a)), n)
+        labels, names = np.arange(len(groups)) % 2, groups.astype(str)
+        for _ in range(runs):
+            said = tuple(
+                np.where(rng.random(len(groups)) < np.array(one)[groups], labels, 1 - labels) for one in (a, b)
+            )
+            compared = compare(count_pair(labels, said, names), 1, draws=999, seed=int(rng.integers(1 << 31)))
+            for metric, true in truth.items():
+                found = compared.find(metric)
+                low, high = float(found.low or 0.0), float(found.high or 0.0)
+                held[metric] += low - 1e-9 <= true <= high + 1e-9
+                narrow += high - low < 1e-9
+        failed += sum(not covers(hits, runs) for hits in held.values())
+        shown = [f"{hits / runs:.3f}{'' if covers(hits, runs) else ' FAILED'}" for hits in held.values()]
+        of = "; ".join(" ".join(f"{rate:g}" for rate in rates) for rates in (a, b))
+        lines.append(f"| {of} | {n} | {shown[0]} | {shown[1]} | {narrow / (2 * runs):.3f} |")
+        print(lines[-1], flush=True)
+    return lines, failed
+
+
 def chance_rejections(found: World, n: int, runs: int, rng: np.random.Generator) -> dict[str, int]:
     """Runs in which each gap is beyond chance at 5%.
 
@@ -264,7 +307,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="runs a case (default 2000, with --quick 200)")
     parser.add_argument("--seed", type=int, default=4, help="of all draws (default 4)")
     parser.add_argument("--output", type=Path, help="markdown file to write")
-    parser.add_argument("--only", choices=("intervals", "percentile", "tests", "power", "chance", "family"))
+    parser.add_argument("--only", choices=("intervals", "percentile", "tests", "power", "near-one", "chance", "family"))
     chosen = parser.parse_args()
     runs = chosen.runs or (200 if chosen.quick else 2000)
     parts: dict[str, tuple[str, Callable[[np.random.Generator], tuple[list[str], int]]]] = {
@@ -273,6 +316,7 @@ def main() -> int:
         "tests": ("Type-I error at 5% of paired tests", lambda rng: error_table(chosen.quick, runs, rng)),
         "power": ("Power at 5%", lambda rng: (power_table(runs, rng), 0)),
         "chance": ("Type-I error at 5% of the chance p-value", lambda rng: chance_table(chosen.quick, runs, rng)),
+        "near-one": ("Paired intervals where hardly an answer is wrong", lambda rng: near_one_table(runs, rng)),
         "family": ("Family of tests", lambda rng: false_discoveries(runs, rng)),
     }
     written, failed, start = [f"{runs} runs a case, seed {chosen.seed}."], 0, time.perf_counter()

@@ -211,7 +211,7 @@ def _rates(
     for pair in np.flatnonzero(~alone):
         sums, sizes = _in_units(right[pairs[pair, 0]], right[pairs[pair, 1]], clusters)
         out[:, pair] = _whole_units(sums, sizes, confidence)
-    kept = out[3] >= 1 - confidence
+    kept = out[3] >= 1 - confidence - 1e-12
     out[1, kept], out[2, kept] = np.minimum(out[1, kept], 0.0), np.maximum(out[2, kept], 0.0)
 
 
@@ -239,7 +239,7 @@ def _extremes(
 ) -> dict[tuple[int, int], str]:
     """Worst group and gaps of all pairs, into ``out`` (5, metrics, P); the reasons where there is none."""
     plans = [_plan(samples, one) for one in systems]
-    drawn = _draw(samples, systems, drawing)
+    drawn, unit = _draw(samples, systems, drawing), len(samples.labels) / max(1, samples.units)
     reasons = {}
     for number, metric in enumerate(EXTREMES):
         held: dict[int, Maximum | str] = {}
@@ -248,7 +248,7 @@ def _extremes(
             held = {one: held[one] if one in held else _maximum(plans[one], metric, one, drawn) for one in needed}
             for pair in block.tolist():
                 a, b = (held[one] for one in pairs[pair].tolist())
-                found = _compared(metric, a, b, drawing.confidence)
+                found = _compared(metric, a, b, drawing.confidence, unit)
                 if isinstance(found, str):
                     reasons[number + 1, pair] = found
                 else:
@@ -270,12 +270,14 @@ def _blocks(pairs: IntArray, most: int) -> list[IntArray]:
     return np.split(order, starts)
 
 
-def _compared(metric: str, a: Maximum | str, b: Maximum | str, confidence: float) -> DifferenceOfMaxima | str:
+def _compared(
+    metric: str, a: Maximum | str, b: Maximum | str, confidence: float, unit: float
+) -> DifferenceOfMaxima | str:
     """The comparison, or why there is none."""
     if isinstance(a, str) or isinstance(b, str):
         return a if isinstance(a, str) else str(b)
     # the worst group is the maximum of minus the accuracy
-    found = compare_maxima(*((b, a) if metric == "worst_group" else (a, b)), confidence)
+    found = compare_maxima(*((b, a) if metric == "worst_group" else (a, b)), confidence, unit)
     return found.reason if isinstance(found, TooFewDraws) else found
 
 

@@ -196,7 +196,7 @@ def cluster_mean(
     end = float(max(1, np.abs(numbers).max()))
     half = float(stats.t.isf((1 - confidence) / 2, len(sizes) - 1)) * stderr if len(sizes) > 1 else 2 * end
     low, high = max(-end, value - half), min(end, value + half)
-    if p_value >= 1 - confidence:
+    if p_value >= 1 - confidence - 1e-12:
         low, high = min(low, 0.0), max(high, 0.0)
     return Estimate(value, len(numbers), None, stderr, low, high, f"t over {len(sizes):,} clusters"), p_value
 

@@ -12,17 +12,24 @@ measured gap of B exceeds the true difference by at most ``upper of A - floor of
 
 Both directions are treated alike.
 
-Source: Fang & Santos 2019, Review of Economic Studies 86:377 (inference on directionally differentiable functions),
-with the least favourable direction on the subtracted side.
+Draws never show what no sample shows: where no answer, or nearly none, is wrong they all agree, and an interval of
+width 0 would call a gap certain. So each rate has the variance of one sample more that only A, or only B, answers
+right, as Bonett and Price have it for one rate: :func:`compare_maxima` adds it to that of the draws.
+
+Sources: Fang & Santos 2019, Review of Economic Studies 86:377 (inference on directionally differentiable functions),
+with the least favourable direction on the subtracted side; Bonett & Price 2012, Journal of Educational and Behavioral
+Statistics 37:479 (the interval of a paired difference, a discordant sample added to each side).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
 from .gaps import GapPlan, Key
 from .rates import Tally
@@ -91,17 +98,19 @@ class Maximum:
         upper: (draws,) the maximum over the pairs that may be largest.
         floors: what the maximum is at least, for each pair that may be the truly largest.
         draws: (draws,) the plain bootstrap of the maximum, for its standard error.
+        unseen: variance of one sample more, at the pair that may be largest of which least is known.
     """
 
     value: float
     upper: FloatArray
     floors: Floors
     draws: FloatArray
+    unseen: float
 
     def where(self, chosen: BoolArray) -> Maximum:
         """In some of the draws."""
         floors = Floors(self.floors.parts[:, chosen], self.floors.sums)
-        return Maximum(self.value, self.upper[chosen], floors, self.draws[chosen])
+        return Maximum(self.value, self.upper[chosen], floors, self.draws[chosen], self.unseen)
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,7 @@ def maximum_of_gap(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> 
         bundles = tuple((key,) for bundle in bundles for key in bundle)
     values = [float(np.mean([gaps[key] for key in bundle])) for bundle in bundles]
     best = max(values)
-    uppers, floors = [], []
+    uppers, floors, unseen = [], [], []
     for bundle, value in zip(bundles, values, strict=True):
         pairs = {key: _pairs(*sides[key][:2], best - value) for key in bundle}
         if not all(pairs.values()):
@@ -199,8 +208,15 @@ def maximum_of_gap(plan: GapPlan, metric: str, tallies: Mapping[Key, Tally]) -> 
         uppers.append(np.mean([_upper(sides[key], pairs[key]) for key in bundle], axis=0))
         alone = [_floors(sides[key], pairs[key]) for key in bundle]
         floors.append(alone[0] if len(alone) == 1 else _mixed(alone))
+        ends = [_unseen(plan, key)[np.array(pairs[key])].sum(axis=1).max() for key in bundle]
+        unseen.append(float(np.sum(ends)) / len(bundle) ** 2)
     drawn = np.max([np.mean([plain[key] for key in bundle], axis=0) for bundle in bundles], axis=0)
-    return Maximum(best, np.max(uppers, axis=0), Floors.joined(floors), np.asarray(drawn))
+    return Maximum(best, np.max(uppers, axis=0), Floors.joined(floors), np.asarray(drawn), max(unseen))
+
+
+def _unseen(plan: GapPlan, key: Key) -> FloatArray:
+    """(E,) variance of each eligible group's rate where it had one success more or less than is known."""
+    return np.asarray(1 / (plan.tallies[key].totals[plan.eligible[key]] + 2) ** 2)
 
 
 def _upper(side: Side, pairs: list[tuple[int, int]]) -> FloatArray:
@@ -247,7 +263,8 @@ def maximum_of_worst(plan: GapPlan, tallies: Mapping[Key, Tally]) -> Maximum:
     centred = rates[:, None] - drawn
     parts = np.stack([_behind(centred, -rates, errors, int(group)) for group in near])
     floors = Floors(parts, np.arange(len(near), dtype=np.int64)[:, None])
-    return Maximum(-float(rates[worst]), centred[near].max(axis=0), floors, -drawn.min(axis=0))
+    unseen = float(_unseen(plan, ("accuracy", None))[near].max())
+    return Maximum(-float(rates[worst]), centred[near].max(axis=0), floors, -drawn.min(axis=0), unseen)
 
 
 def _one_sided(upper: FloatArray, floors: Floors, difference: float, tail: float) -> tuple[float, float]:
@@ -268,11 +285,15 @@ def _one_sided(upper: FloatArray, floors: Floors, difference: float, tail: float
     return (1 + beyond) / (len(upper) + 1), quantile
 
 
-def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> DifferenceOfMaxima | TooFewDraws:
+def compare_maxima(
+    a: Maximum, b: Maximum, confidence: float = 0.95, unit: float = 1.0
+) -> DifferenceOfMaxima | TooFewDraws:
     """Test and interval of the maximum of A minus the maximum of B, from draws of the same samples.
 
-    Source: the docstring of this module. The p-value is twice the one-sided one; the interval is its inversion.
-    Where fewer than half of the draws, or fewer than 2, are defined there is no comparison.
+    ``unit``: how many samples are drawn together on average; what no draw shows is a unit more, not a sample.
+
+    Source: the docstring of this module. The p-value is twice the one-sided one; the interval is its inversion at this
+    confidence. Where fewer than half of the draws, or fewer than 2, are defined there is no comparison.
     """
     drawn = a.draws - b.draws
     defined = ~np.isnan(drawn)
@@ -281,14 +302,17 @@ def compare_maxima(a: Maximum, b: Maximum, confidence: float = 0.95) -> Differen
         return TooFewDraws(len(defined), undefined)
     if undefined:
         a, b, drawn = a.where(defined), b.where(defined), drawn[defined]
-    value = a.value - b.value
-    tail = 1 - (1 - confidence) / 2
-    up, above = _one_sided(a.upper, b.floors, value, tail)
-    down, below = _one_sided(b.upper, a.floors, -value, tail)
-    p_value = 1.0 if abs(value) < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
-    low, high = value - max(above, 0.0), value + max(below, 0.0)
-    if p_value >= 1 - confidence:  # the two agree up to the interpolation of a quantile
+    value, stderr = a.value - b.value, float(drawn.std(ddof=1))
+    z, unseen = float(ndtri(1 - (1 - confidence) / 2)), unit * math.sqrt(a.unseen + b.unseen)
+    widest = math.hypot(stderr, unseen)
+    told = math.sqrt(max(0.0, value**2 - (z * unseen) ** 2))  # beyond what one sample more would explain
+    up, above = _one_sided(a.upper, b.floors, told, 1 - (1 - confidence) / 2)
+    down, below = _one_sided(b.upper, a.floors, told, 1 - (1 - confidence) / 2)
+    p_value = 1.0 if told < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
+    p_value = max(p_value, float(2 * ndtr(-abs(value) / widest)))
+    above, below = (max(math.hypot(max(side, 0.0), z * unseen), z * widest) for side in (above, below))
+    low, high = max(-1.0, value - above), min(1.0, value + below)
+    if p_value >= 1 - confidence - 1e-12:  # the two agree up to the interpolation of a quantile
         low, high = min(low, 0.0), max(high, 0.0)
-    stderr = float(drawn.std(ddof=1))
-    detectable = max(MINIMAL_DETECTABLE * stderr, max(above, below) + POWER_Z * stderr)
+    detectable = max(MINIMAL_DETECTABLE * widest, max(above, below) + POWER_Z * widest)
     return DifferenceOfMaxima(value, stderr, low, high, p_value, undefined, detectable)

@@ -166,7 +166,8 @@ def compare(
     plans = plan_gaps(joint.a, positive, min_group), plan_gaps(joint.b, positive, min_group)
     overall = [rate_difference(joint, rate, index, None, confidence) for rate, index in plans[0].keys]
     drawn = paired_tallies(joint, plans[0], draws, np.random.default_rng(seed))
-    extreme = [gap_difference(plans, metric, drawn, confidence) for metric in ("worst_group", *GAPS)]
+    unit = 1.0 if joint.clusters is None else joint.n / max(1, int(joint.clusters.counts.sum()))
+    extreme = [gap_difference(plans, metric, drawn, confidence, unit) for metric in ("worst_group", *GAPS)]
     by_group = [
         rate_difference(joint, rate, index, group, confidence)
         for group in range(len(joint.groups))
@@ -225,10 +226,11 @@ def gap_difference(
     metric: str,
     tallies: tuple[Mapping[Key, Tally], Mapping[Key, Tally]],
     confidence: float,
+    unit: float = 1.0,
 ) -> Difference:
-    """A gap, or the worst group, of A against that of B."""
+    """A gap, or the worst group, of A against that of B; ``unit`` as for :func:`extreme_difference`."""
     a, b = (with_interval(plan, metric, confidence) for plan in plans)
-    return extreme_difference(plans, metric, (a, b), tallies, confidence)
+    return extreme_difference(plans, metric, (a, b), tallies, confidence, unit)
 
 
 def extreme_difference(
@@ -237,18 +239,22 @@ def extreme_difference(
     estimates: tuple[Estimate, Estimate],
     tallies: tuple[Mapping[Key, Tally], Mapping[Key, Tally]],
     confidence: float,
+    unit: float = 1.0,
 ) -> Difference:
-    """The comparison of two estimates of a gap, or of the worst group, with their plans and draws."""
+    """The comparison of two estimates of a gap, or of the worst group, with their plans and draws.
+
+    ``unit``: how many samples are drawn together on average.
+    """
     a, b = estimates
     if a.value is None or b.value is None:
         reason = a.reason if a.value is None else b.reason
         return Difference(metric, None, None, a, b, None, a.n, reason)
     if metric == "worst_group":
         one, other = (maximum_of_worst(plan, drawn) for plan, drawn in zip(plans, tallies, strict=True))
-        found = compare_maxima(other, one, confidence)  # maxima of minus the accuracy
+        found = compare_maxima(other, one, confidence, unit)  # maxima of minus the accuracy
     else:
         one, other = (maximum_of_gap(plan, metric, drawn) for plan, drawn in zip(plans, tallies, strict=True))
-        found = compare_maxima(one, other, confidence)
+        found = compare_maxima(one, other, confidence, unit)
     if isinstance(found, TooFewDraws):
         return Difference(
             metric, None, None, a, b, None, min(a.n, b.n), found.reason, undefined_draws=found.undefined_draws
@@ -299,7 +305,7 @@ def rate_difference(
         p_value = swap_p_value(sums, amounts)
         value, stderr, low, high = cluster_difference(sums, sizes, amounts, confidence)
         interval = "t over clusters"
-    if p_value >= 1 - confidence:
+    if p_value >= 1 - confidence - 1e-12:
         low, high = min(low, 0.0), max(high, 0.0)
     exact = "exact McNemar test" if rate == "accuracy" and kinds is None else "exact swap test"
     where = "" if name is None else f" of {name}"

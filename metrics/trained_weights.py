@@ -136,10 +136,11 @@ def compare_weights(
     drawn = paired_tallies(joint, a, draws, np.random.default_rng(seed))
     everywhere: list[int | None] = [None, *range(len(joint.groups))]
     overall, *by_group = ([_rate(joint, seeds, key, group, confidence) for key in a.keys] for group in everywhere)
+    unit = joint.n / seeds / max(1, int(joint.clusters.counts.sum()))
     extreme = []
     for metric in ("worst_group", *GAPS):
         estimates = (a.worst_group(), b.worst_group()) if metric == "worst_group" else (a.gap(metric), b.gap(metric))
-        one = extreme_difference((a, b), metric, estimates, drawn, confidence)
+        one = extreme_difference((a, b), metric, estimates, drawn, confidence, unit)
         null = None if one.null is None else NULL_GAP.format(these=THESE, metric=WORDS[metric])
         extreme.append(replace(one, null=null))
     single = len(a.classes) == 1

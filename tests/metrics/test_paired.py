@@ -167,6 +167,55 @@ def test_intervals_of_a_paired_difference_cover_and_are_never_of_width_zero() ->
     assert covered / 2000 > 0.93
 
 
+def test_a_perfect_system_is_not_certainly_as_fair_as_another() -> None:
+    """No draw shows what no sample shows: the interval is at least that of one sample more or less on each side."""
+    labels, groups = np.arange(90) % 2, np.repeat(["a", "b", "c"], 30)
+    found = compare(count_pair(labels, (labels, labels), groups), 1, draws=999)
+    for metric, samples in {"worst_group": 1, "accuracy_spread": 2}.items():
+        one = found.find(metric)
+        half = 1.96 * np.sqrt(2 * samples) / 32
+        assert (one.value, one.p_value) == (0, 1)
+        assert (one.low, one.high) == pytest.approx((-half, half), abs=1e-4)
+        assert one.minimal_detectable > half
+    always = np.ones(90, dtype=int)
+    gap = compare(count_pair(labels, (always, 1 - always), groups), 1, draws=999).find("dpd")
+    assert gap.low < -0.08 < 0.08 < gap.high
+
+
+def test_paired_intervals_cover_where_hardly_an_answer_is_wrong() -> None:
+    """Where the plain bootstrap held the true difference in 82% of runs: all that it missed had width 0."""
+    groups = np.repeat([0, 1, 2], 30)
+    labels, rates = np.arange(90) % 2, np.array([1, 1, 0.95])[groups]
+    held = 0
+    for run in range(120):
+        said = np.where(np.random.default_rng(run).random(90) < rates, labels, 1 - labels)
+        found = compare(count_pair(labels, (labels, said), groups.astype(str)), 1, draws=500).find("worst_group")
+        held += found.low <= 0.05 <= found.high
+    assert held >= 112
+
+
+def test_a_difference_of_one_in_thirty_is_not_told_apart() -> None:
+    """Three wrong answers of thirty against none: McNemar's exact p is 0.25; all but 4% of draws hold one of them."""
+    labels, groups = np.arange(60) % 2, np.repeat(["a", "b"], 30)
+    said = np.where(np.arange(60) < 3, 1 - labels, labels)
+    found = compare(count_pair(labels, (labels, said), groups), 1, draws=2000).find("worst_group")
+    assert found.value == pytest.approx(0.1)
+    assert found.p_value > 0.05
+    assert found.low <= 0 < found.high
+
+
+def test_an_interval_holds_zero_where_p_is_the_level_exactly() -> None:
+    rng, agreed = np.random.default_rng(3), 0
+    labels, groups = np.arange(120) % 2, np.repeat(["a", "b", "c"], 40)
+    for run in range(150):
+        said = tuple(np.where(rng.random(120) < rate, labels, 1 - labels) for rate in (0.85, 0.7))
+        found = compare(count_pair(labels, said, groups), 1, draws=39, seed=run)
+        for one in (found.find("worst_group"), found.find("dpd")):
+            agreed += abs(one.p_value - 0.05) < 1e-9
+            assert (one.p_value >= 0.05 - 1e-12) == (one.low <= 0 <= one.high)
+    assert agreed
+
+
 @pytest.mark.parametrize(
     "arguments", [{"draws": 0}, {"seed": -3}, {"positive": 9}, {"confidence": 0}, {"min_group": -1}]
 )
