@@ -1,7 +1,7 @@
 """How large a judged board's page is, part by part; what ``--update`` and ``--figures`` cost.
 
     python benchmarks/board_page.py 60x1 60x12 1000x1
-    python benchmarks/board_page.py 100x10 --draws 300 --also update gone figures
+    python benchmarks/board_page.py 100x10 --draws 999 --also update gone figures
 
 ``60x12``: 60 runs of 12 tasks, made as in ``board_speed.py``. All rows of a table of up to 64 are compared with each
 other. A part's bytes are those that it takes on the page, compressed by itself. Every command is a process of its own;

@@ -185,12 +185,13 @@ def _judged(args: argparse.Namespace, folder: Path) -> tuple[Board, Collection]:
 def _options(args: argparse.Namespace, update: Update | None) -> Options:
     """How to judge: what the command line says, else what the board that is updated was judged with."""
     from .board import Options
+    from .judging import enough_draws
 
     before = Options() if update is None else update.board.options
     pairs = args.pairs or (None if update is None else update.board.request.pairs)
     return Options(
         before.min_group if args.min_group is None else args.min_group,
-        before.draws if args.draws is None else args.draws,
+        before.draws if args.draws is None else enough_draws(args.draws),
         before.seed if args.seed is None else args.seed,
         pairs,
     )

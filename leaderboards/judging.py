@@ -17,6 +17,8 @@ from .pairs import mode_of
 
 DEFAULT_DRAWS = 10_000
 CALIBRATION_DRAWS = 1_000
+# 25 of 999 draws lie beyond each end of a 95% interval, and 50 beyond the 95th percentile of chance
+LEAST_DRAWS = 999
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,18 @@ class Options:
         ):
             if value is not None and value < least:
                 raise GroupgapError(f"{flag} {value}: expected a whole number, {least} or more")
+
+
+def enough_draws(draws: int) -> int:
+    """The draws wished on the command line. :class:`Options` takes fewer, for who knows what they are worth.
+
+    Raises:
+        GroupgapError: if they are too few for the ends of a 95% interval to be more than noise.
+    """
+    if draws < LEAST_DRAWS:
+        wanted = f"expected {LEAST_DRAWS} or more (default {DEFAULT_DRAWS})"
+        raise GroupgapError(f"--draws {draws}: {wanted}: fewer say too little of 95% intervals and of chance")
+    return draws
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def board(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("both")
     run(backend(reader), folder / "runs", "sees", part="all")
     run(DummyLM(), folder / "runs", "reads", "toy_religion_fair", limit=300)
-    assert main(["board", str(folder / "runs"), "-o", str(folder / "board"), "--draws", "50"]) == 0
+    assert main(["board", str(folder / "runs"), "-o", str(folder / "board"), "--draws", "999"]) == 0
     return folder / "board"
 
 

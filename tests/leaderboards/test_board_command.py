@@ -23,7 +23,7 @@ def test_the_command_prints_the_table_and_where_the_page_is(
         "--min-group",
         "5",
         "--draws",
-        "50",
+        "999",
         "--seed",
         "3",
     ]
@@ -34,7 +34,7 @@ def test_the_command_prints_the_table_and_where_the_page_is(
     assert f"The page: {(tmp_path / 'out' / 'index.html').resolve()}" in shown.out
     assert shown.err == ""
     document = json.loads((tmp_path / "out" / "board.json").read_text())
-    assert document["options"] == {"min_group": 5, "draws": 50, "seed": 3, "confidence": 0.95}
+    assert document["options"] == {"min_group": 5, "draws": 999, "seed": 3, "confidence": 0.95}
 
 
 def test_progress_shows_names_as_text(
@@ -42,10 +42,23 @@ def test_progress_shows_names_as_text(
 ) -> None:
     factory.run().write(tmp_path / "run")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    named = ["--name", "org/model-a=\x1b]0;title\x07x", "--draws", "50"]
+    named = ["--name", "org/model-a=\x1b]0;title\x07x", "--draws", "999"]
     assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), *named]) == 0
     shown = capsys.readouterr().err.replace("\r\x1b[K", "")
     assert shown == "mytask, faith: \\u001b]0;title\\u0007x"
+
+
+@pytest.mark.parametrize("draws", ["-1", "0", "5", "998"])
+def test_too_few_draws_for_what_is_promised_are_refused(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], draws: str
+) -> None:
+    factory.run().write(tmp_path / "run")
+    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", draws]) == 2
+    assert capsys.readouterr().err == (
+        f"groupgap: error: --draws {draws}: expected 999 or more (default 10000): "
+        "fewer say too little of 95% intervals and of chance\n"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def errors(document: dict[str, Any]) -> list[str]:
 
 def build(tmp_path: Path, *options: str) -> Path:
     out = tmp_path / "out"
-    assert main(["board", str(tmp_path / "runs"), "-o", str(out), "--draws", "50", "--min-group", "5", *options]) == 0
+    assert main(["board", str(tmp_path / "runs"), "-o", str(out), "--draws", "999", "--min-group", "5", *options]) == 0
     return out
 
 

@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 def board(tmp_path: Path, runs: Path, *options: str) -> Path:
-    assert main(["board", str(runs), "-o", str(tmp_path / "out"), "--draws", "50", *options]) == 0
+    assert main(["board", str(runs), "-o", str(tmp_path / "out"), "--draws", "999", *options]) == 0
     return tmp_path / "out"
 
 

@@ -47,7 +47,7 @@ HOSTILE = [
 
 
 def build(folder: Path, out: Path, *options: str) -> Path:
-    assert main(["board", str(folder), "-o", str(out), "--draws", "50", "--min-group", "5", *options]) == 0
+    assert main(["board", str(folder), "-o", str(out), "--draws", "999", "--min-group", "5", *options]) == 0
     return out
 
 

@@ -27,7 +27,7 @@ def runs(folder: Path, factory: SimpleNamespace, name: str = "lora") -> Path:
 
 
 def build(runs_folder: Path, out: Path, *options: str) -> Path:
-    assert main(["board", str(runs_folder), "-o", str(out), "--draws", "50", "--min-group", "5", *options]) == 0
+    assert main(["board", str(runs_folder), "-o", str(out), "--draws", "999", "--min-group", "5", *options]) == 0
     return out
 
 
@@ -101,7 +101,7 @@ def test_without_matplotlib_it_is_one_line(
 ) -> None:
     factory.run().write(tmp_path / "run")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "50", "--figures"]) == 2
+    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "999", "--figures"]) == 2
     shown = capsys.readouterr().err
     assert "figures" in shown
     assert shown.count("\n") == 1

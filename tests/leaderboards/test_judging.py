@@ -6,10 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from groupgap.errors import GroupgapError
 from groupgap.leaderboards.axes import Reading
 from groupgap.leaderboards.board import METRICS, Options, build_board
 from groupgap.leaderboards.collection import Collection, Request, collect
-from groupgap.leaderboards.judging import judge_task
+from groupgap.leaderboards.judging import LEAST_DRAWS, enough_draws, judge_task
 from groupgap.metrics import calibration, judge
 from threadpoolctl import threadpool_info
 
@@ -69,3 +70,11 @@ def test_small_products_are_not_shared_out_to_threads(tmp_path: Path, factory: S
 
     build_board(runs(tmp_path, factory, 2), Options(draws=20), look)
     assert set(used) == {1}
+
+
+def test_the_command_s_draws_reach_beyond_both_ends_of_a_95_percent_interval() -> None:
+    assert enough_draws(LEAST_DRAWS) == LEAST_DRAWS
+    assert (LEAST_DRAWS + 1) * 0.025 == 25
+    with pytest.raises(GroupgapError, match=r"--draws 998: expected 999 or more \(default 10000\)"):
+        enough_draws(LEAST_DRAWS - 1)
+    assert Options(draws=5).draws == 5  # the library is free to

@@ -223,7 +223,7 @@ BLOCK = {"variant": "good", "task": None, "title": "Attack", "columns": ["group"
 def test_reports_are_shown_with_their_variant(runs: Path, tmp_path: Path) -> None:
     stranger = {**BLOCK, "variant": "nobody"}
     out = tmp_path / "out"
-    command = ["board", str(runs), "-o", str(out), "--draws", "99", "--pairs", "none"]
+    command = ["board", str(runs), "-o", str(out), "--draws", "999", "--pairs", "none"]
     assert main([*command, "--with", report(tmp_path / "r.json", [BLOCK, stranger])]) == 0
     document = json.loads((out / "board.json").read_text())
     assert document["blocks"][0] == {**BLOCK, "notes": []}

@@ -87,7 +87,7 @@ def test_no_file_of_a_board_names_the_users_folders(tmp_path: Path, factory: Sim
     (tmp_path / "report.json").write_text(json.dumps({"blocks": [block]}))
     out = tmp_path / "out"
     more = ["--every-eval-ever", "--show-samples", "--with", str(tmp_path / "report.json")]
-    assert main(["board", str(runs), "-o", str(out), "--draws", "20", "--min-group", "5", *more]) == 0
+    assert main(["board", str(runs), "-o", str(out), "--draws", "999", "--min-group", "5", *more]) == 0
     told = everything_in(out)
     for place in (str(tmp_path), "somebody", "secret", "/srv"):
         assert place not in told
@@ -105,7 +105,7 @@ def test_a_board_that_moved_with_its_runs_is_updated_from_anywhere(
     runs = write_runs(place / "runs", factory)
     shutil.move(runs / "described-1", tmp_path / "late")
     monkeypatch.chdir(place)
-    options = ["--draws", "20", "--min-group", "5"]
+    options = ["--draws", "999", "--min-group", "5"]
     assert main(["board", "runs", "-o", "out", *options]) == 0
     shutil.move(place, tmp_path / "moved")
     monkeypatch.chdir(tmp_path)

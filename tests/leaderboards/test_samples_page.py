@@ -49,7 +49,7 @@ def build(tmp_path: Path, factory: SimpleNamespace, *options: str, **changes: An
         factory.run(n=40, skill=number + 1, model_args={"pretrained": f"m{number}"}, **changes).write(
             tmp_path / "runs" / str(number)
         )
-    arguments = ["board", str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--draws", "50", *options]
+    arguments = ["board", str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--draws", "999", *options]
     assert main(arguments) == 0
     return tmp_path / "out"
 

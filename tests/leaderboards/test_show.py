@@ -27,7 +27,7 @@ def board(tmp_path: Path, factory: SimpleNamespace) -> Path:
         folder = factory.run(n=90, skill=number + 1).write(tmp_path / "runs" / str(number))
         (folder / "variant.json").write_text(json.dumps({"name": name, "base": "org/base", "method": "lora"}))
     assert (
-        main(["board", str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--draws", "50", "--min-group", "5"]) == 0
+        main(["board", str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--draws", "999", "--min-group", "5"]) == 0
     )
     return tmp_path / "out"
 
@@ -91,7 +91,7 @@ def test_a_number_that_does_not_exist_is_said_and_never_0(
     monkeypatch.setenv("COLUMNS", "200")
     made = [{"id": str(row), "text": "", "label": 0, "faith": [["aur", "bron"][row % 2]]} for row in range(12)]
     factory.WrittenRun(made, [0] * 12, fair=factory.FAIR).write(tmp_path / "run")
-    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "50"]) == 0
+    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "999"]) == 0
     capsys.readouterr()
     assert main(["show", str(tmp_path / "out")]) == 0
     table, _, said = capsys.readouterr().out.partition("\n  undefined ")

@@ -42,7 +42,7 @@ def runs(tmp_path: Path, factory: SimpleNamespace) -> Path:
     return tmp_path / "runs"
 
 
-OPTIONS = ("--draws", 50, "--min-group", 5, "--seed", 3)
+OPTIONS = ("--draws", 999, "--min-group", 5, "--seed", 3)
 
 
 def test_an_updated_board_is_the_board_of_all_runs(runs: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_names_and_axes_of_the_command_line_are_remembered(tmp_path: Path, facto
     assert board(tmp_path / "a", "-o", tmp_path / "out", *options, *OPTIONS) == 0
     assert board("--update", tmp_path / "out", tmp_path / "b") == 0
     assert set(rows_of(tmp_path / "out")) == {"mine", "b"}
-    assert read(tmp_path / "out")["options"] == {"min_group": 5, "draws": 50, "seed": 3, "confidence": 0.95}
+    assert read(tmp_path / "out")["options"] == {"min_group": 5, "draws": 999, "seed": 3, "confidence": 0.95}
 
 
 @pytest.mark.parametrize("mistake", ["absent", "other documents", "all gone", "both", "neither", "broken"])

@@ -159,7 +159,7 @@ def test_a_name_with_control_characters_breaks_no_file(
     factory.run(model_args={"pretrained": "b"}).write(tmp_path / "run" / "b")
     folder = factory.run().write(tmp_path / "run" / "a")
     (folder / "variant.json").write_text(json.dumps({"name": name}))
-    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "50"]) == 0
+    assert main(["board", str(tmp_path / "run"), "-o", str(tmp_path / "out"), "--draws", "999"]) == 0
     capsys.readouterr().out.encode("utf-8")
     text = (tmp_path / "out" / "board.csv").read_bytes().decode("utf-8")
     assert len(text.splitlines()) == 3
