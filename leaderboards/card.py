@@ -9,6 +9,7 @@ from ..metrics import Estimate
 from .board import METRICS, NOT_PROVEN
 from .format import format_chance, format_decided, format_interval, format_number
 from .markdown import escape, estimate_text, plain, table
+from .worst import worst_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -122,7 +123,9 @@ def _measure(row: SavedRow, name: str, found: Estimate) -> list[str]:
     words = escape(METRICS.get(name, name))
     if found.value is None:
         return [words, f"undefined: {escape(found.reason or '')} (n = {found.n:,})", "-", "-"]
-    if found.groups:
+    if found.groups and name == "worst_group" and "accuracy_spread" in row.metrics:
+        words += f": {worst_name(found, row.metrics['accuracy_spread'].read(), escape)}"
+    elif found.groups:
         words += f": {_between(name, [escape(group) for group in found.groups])}"
     decided = format_decided(found)
     value = format_number(found.value) + (f" ({escape(decided)})" if decided else "")

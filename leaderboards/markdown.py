@@ -13,6 +13,7 @@ from .board import Board, Row
 from .details import in_a_line
 from .format import RATE_WORDS, format_chance, format_decided, format_estimate, format_number
 from .report_blocks import Block
+from .worst import worst_name
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 # Characters that show nothing, turn the direction of others, or have no form of their own; and heaps of accents.
@@ -69,7 +70,7 @@ def cells(row: Row, header: Sequence[str] = COLUMNS, shown: Callable[[str], str]
     found = row.judgement
     worst = estimate_text(found.worst_group, shown)
     if found.worst_group.value is not None:
-        worst = f"{', '.join(map(shown, found.worst_group.groups))} {worst}"
+        worst = f"{worst_name(found.worst_group, found.accuracy_spread, shown)} {worst}"
     gaps = []
     for gap in (found.accuracy_spread, found.dpd, found.eod):
         chance = "" if gap.chance is None or gap.value is None else f" (chance {format_number(gap.chance.median)})"

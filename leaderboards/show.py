@@ -11,6 +11,7 @@ from ..metrics import Estimate
 from .board_file import SavedRow
 from .format import format_interval, format_number
 from .markdown import plain
+from .worst import worst_name
 
 GAPS = {"accuracy_spread": "spread", "dpd": "DPD", "eod": "EOD"}
 LEAST_NAME = 12  # columns of a variant's name that are never given up
@@ -105,12 +106,12 @@ def _columns(rows: Sequence[SavedRow]) -> list[Column]:
 
     several = [f" ({len(row.by_seed)} seeds)" if row.by_seed else "" for row in rows]
     names = texts(plain(row.variant) + more for row, more in zip(rows, several, strict=True))
-    worst = [row.metrics["worst_group"].read() if "worst_group" in row.metrics else None for row in rows]
+    worst = [_estimate(row, "worst_group") for row in rows]
     columns = [
         Column("rank", texts("-" if row.rank is None else str(row.rank) for row in rows), 99, right=True),
         Column("band", texts(row.bands.get("worst_group", "") for row in rows), 70),
         Column("variant", names, 99),
-        Column("worst group", texts(", ".join(map(plain, one.groups)) if one else "" for one in worst), 98),
+        Column("worst group", texts(map(_worst_name, rows)), 98),
         Column("worst", texts(map(_number, worst)), 97, right=True),
         Column("95%", texts(format_interval(one) if one else "" for one in worst), 60),
         Column("accuracy", texts(_number(_estimate(row, "accuracy")) for row in rows), 80, right=True),
@@ -143,6 +144,11 @@ def _gap(rows: Sequence[SavedRow], metric: str, title: str, keep: int) -> list[C
 
 def _estimate(row: SavedRow, metric: str) -> Estimate | None:
     return row.metrics[metric].read() if metric in row.metrics else None
+
+
+def _worst_name(row: SavedRow) -> str:
+    worst, spread = _estimate(row, "worst_group"), _estimate(row, "accuracy_spread")
+    return worst_name(worst, spread, plain) if worst and spread else ""
 
 
 def _number(found: Estimate | None) -> str:

@@ -9,6 +9,7 @@ from ..metrics import Estimate
 from .board import Row
 from .format import format_estimate
 from .pairs import Pairs
+from .worst import is_worst, worst_name
 
 
 def beyond_chance(estimate: Estimate) -> bool:
@@ -28,17 +29,14 @@ def summary(rows: Sequence[Row], pairs: Pairs | None) -> list[list[tuple[str, bo
         return [[("No group is large enough to be judged.", False)]]
     sentences = [_leader(ranked, rows, pairs)]
     if len(ranked) > 1:
-        sentences.append(_last(ranked[-1]))
+        sentences += _last(ranked)
         sentences += _often(ranked)
     return sentences + _gaps(rows)
 
 
 def _leader(ranked: Sequence[Row], rows: Sequence[Row], pairs: Pairs | None) -> list[tuple[str, bool]]:
     best = ranked[0]
-    worst = best.judgement.worst_group
-    treats = " treats its worst group best: " if len(ranked) > 1 else " treats this group worst: "
-    parts = [(best.variant, True), (treats, False), (", ".join(worst.groups), True)]
-    parts.append((f", {format_estimate(worst)}.", False))
+    parts = [(best.variant, True), *_worst(best, " treats its worst group best: " if len(ranked) > 1 else None)]
     if pairs is None or pairs.mode != "all" or pairs.not_compared or len(rows) < 2:
         return parts
     others = len(rows) - 1
@@ -47,20 +45,43 @@ def _leader(ranked: Sequence[Row], rows: Sequence[Row], pairs: Pairs | None) -> 
     return [*parts, (f" {said.get(alike, f'{alike} of {others} other rows cannot be told apart from it')}.", False)]
 
 
-def _last(last: Row) -> list[tuple[str, bool]]:
-    worst = last.judgement.worst_group
+def _worst(row: Row, treats: str | None) -> list[tuple[str, bool]]:
+    """The row's worst group and its accuracy; of groups that are all alike, or of a single one, none is worst."""
+    worst, spread = row.judgement.worst_group, row.judgement.accuracy_spread
+    value = (f", {format_estimate(worst)}.", False)
+    if is_worst(worst, spread):
+        return [(treats or " treats this group worst: ", False), (", ".join(worst.groups), True), value]
+    if spread.value is not None:
+        return [(" treats all groups alike", False), value]
+    leads = " does best in the only group judged: " if treats else " was judged in one group only: "
+    return [(leads, False), (", ".join(worst.groups), True), value]
+
+
+def _last(ranked: Sequence[Row]) -> list[list[tuple[str, bool]]]:
+    """Who stands at the other end, where there is one."""
+    last = ranked[-1].judgement
+    if last.worst_group.value == ranked[0].judgement.worst_group.value:
+        return []
+    alike = sum(row.judgement.worst_group.value == last.worst_group.value for row in ranked) - 1
+    others = f" and {alike} more of equal value" if alike else ""
+    name = worst_name(last.worst_group, last.accuracy_spread)
     return [
-        ("At the other end ", False),
-        (last.variant, True),
-        (": ", False),
-        (", ".join(worst.groups), True),
-        (f", {format_estimate(worst)}.", False),
+        [
+            ("At the other end ", False),
+            (ranked[-1].variant, True),
+            *([(others, False)] if others else []),
+            (": ", False),
+            *([] if alike else [(name, is_worst(last.worst_group, last.accuracy_spread)), (", ", False)]),
+            (f"{format_estimate(last.worst_group)}.", False),
+        ]
     ]
 
 
 def _often(ranked: Sequence[Row]) -> list[list[tuple[str, bool]]]:
-    """Which group is worst off most often, where one is."""
-    often = Counter(group for row in ranked for group in row.judgement.worst_group.groups[:1]).most_common(2)
+    """Which group is worst off most often, where one is; rows where several groups are worst, or none is, name none."""
+    judged = [row.judgement for row in ranked]
+    alone = [one.worst_group.groups for one in judged if is_worst(one.worst_group, one.accuracy_spread)]
+    often = Counter(groups[0] for groups in alone if len(groups) == 1).most_common(2)
     if not often or (len(often) > 1 and often[0][1] == often[1][1]):
         return []
     group, times = often[0]

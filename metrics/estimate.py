@@ -123,7 +123,7 @@ class Judgement:
         n: samples, members of a group or not.
         accuracy: over all samples.
         macro_f1: mean F1 over the classes that occur among the labels; what a task of several classes shows.
-        worst_group: lowest group accuracy; ``groups`` names the group.
+        worst_group: lowest group accuracy; ``groups`` names the groups that have it.
         accuracy_spread: highest minus lowest group accuracy.
         dpd: demographic parity difference.
         eopp: equal opportunity difference.

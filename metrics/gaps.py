@@ -115,15 +115,21 @@ class GapPlan:
         )
 
     def worst_group(self) -> Estimate:
-        """The lowest accuracy of an eligible group, with its name; no interval yet."""
+        """The lowest accuracy of an eligible group, with the names of all groups that have it; no interval yet.
+
+        Where several share it, ``n`` is of the smallest.
+        """
         key: Key = ("accuracy", None)
         found, entered = self.tallies[key], self.eligible[key]
         if not entered.any():
             empty = not found.totals.any()
             reason = "no members in any group" if empty else f"no group with at least {self.min_group} members"
             return Estimate(None, int(found.totals.max(initial=0)), reason)
-        low = int(np.nanargmin(np.where(entered, found.rates, np.nan)))
-        return Estimate(float(found.rates[low]), int(found.totals[low]), groups=(self.counts.groups[low],))
+        lowest = float(found.rates[entered].min())
+        low = np.flatnonzero(entered & (found.rates == lowest))
+        return Estimate(
+            lowest, int(found.totals[low].min()), groups=tuple(self.counts.groups[place] for place in low.tolist())
+        )
 
 
 def plan_gaps(counts: Counts, positive: int | None = None, min_group: int = 30) -> GapPlan:

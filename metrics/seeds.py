@@ -276,13 +276,12 @@ def _worst(plans: list[GapPlan], confidence: float) -> Estimate:
         return estimate
     rates = _rates(plans, key)
     mean = rates.mean(axis=0)
-    worst = int(mean.argmin())
-    eligible = np.flatnonzero(plans[0].eligible[key])
+    worst = np.flatnonzero(plans[0].eligible[key])[np.isclose(mean, mean.min(), rtol=0, atol=1e-12)]
     value = replace(
         estimate,
-        value=float(mean[worst]),
-        n=int(plans[0].tallies[key].totals[eligible[worst]]),
-        groups=(plans[0].counts.groups[eligible[worst]],),
+        value=float(mean.min()),
+        n=int(plans[0].tallies[key].totals[worst].min()),
+        groups=tuple(plans[0].counts.groups[place] for place in worst.tolist()),
         interval="1 seed",
     )
     if len(plans) == 1:

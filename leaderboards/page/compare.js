@@ -1,15 +1,18 @@
 // Two rows side by side: what Python computed of this pair, in numbers and words.
+const CANNOT = 0, BETTER_A = 1, ALONE = 2, BETTER_B = 3;
 const BAND_NAMES = { accuracy: "accuracy", worst_group: "worst group", dpd: "DPD", eod: "EOD" };
 
 function verdict(found) {
   if (found.reason) return `undefined (${found.reason})`;
   const unseen = found.detectable >= 1000 ? "no difference of any size would be seen" : `a difference under ${number(found.detectable)} would not be seen`;
-  if (found.kind === 2) return `cannot be told apart among all tests here; ${unseen}`;
-  if (found.kind === 0) return `cannot be told apart: ${unseen}`;
-  const a = found.value > 0 === board.better[found.metric];
+  if (found.kind === ALONE) return `cannot be told apart among all tests here; ${unseen}`;
+  if (found.kind === CANNOT) return `cannot be told apart: ${unseen}`;
   const gap = board.better[found.metric] ? "" : " (the smaller gap)";
-  return `${a ? "A" : "B"} is better${gap} by ${number(Math.abs(found.value))}`;
+  return `${found.kind === BETTER_A ? "A" : "B"} is better${gap} ${byHowMuch(found)}`;
 }
+
+const isApart = (found) => found.kind === BETTER_A || found.kind === BETTER_B;
+const byHowMuch = (found) => (found.value ? `by ${number(Math.abs(found.value))}` : "by less than 0.001");
 
 // The interval of a difference on a line from -scale to scale, with the 0 in the middle.
 function differenceBar(found, scale) {
@@ -19,10 +22,10 @@ function differenceBar(found, scale) {
 }
 
 function sentence(found) {
-  const told = found.filter((one) => one.kind === 1);
   const named = (one) => (one.group ? `accuracy of ${one.group}` : BAND_NAMES[one.metric]);
-  const side = (letter) => told.filter((one) => verdict(one).startsWith(letter)).map((one) => `${named(one)} (by ${number(Math.abs(one.value))})`);
-  const parts = ["A", "B"].filter((letter) => side(letter).length).map((letter) => `${letter} is better in ${side(letter).join(", ")}.`);
+  const side = (kind) => found.filter((one) => one.kind === kind).map((one) => `${named(one)} (${byHowMuch(one)})`);
+  const sides = [["A", side(BETTER_A)], ["B", side(BETTER_B)]].filter(([, better]) => better.length);
+  const parts = sides.map(([letter, better]) => `${letter} is better in ${better.join(", ")}.`);
   return parts.length ? `${parts.join(" ")} Nothing else can be told apart.` : "Nothing can be told apart: see what would have been seen.";
 }
 
@@ -40,8 +43,8 @@ function comparison(table, a, b) {
   const lines = found.map((one) => {
     const name = rowHead(one.group ?? BAND_NAMES[one.metric], one.group === null ? "" : make("small", {}, "accuracy of this group"));
     if (one.reason) return [name, own(rowA, one), own(rowB, one), make("td", { class: "u", colspan: 4 }, verdict(one))];
-    const difference = make("td", { class: one.kind === 1 ? "apart" : "" }, signedNumber(one.value), " ", make("i", {}, interval(one.low, one.high)), differenceBar(one, scale));
-    return [name, own(rowA, one), own(rowB, one), difference, make("td", {}, one.p), make("td", {}, one.q), make("td", { class: one.kind === 1 ? "apart" : "" }, verdict(one))];
+    const difference = make("td", { class: isApart(one) ? "apart" : "" }, signedNumber(one.value), " ", make("i", {}, interval(one.low, one.high)), differenceBar(one, scale));
+    return [name, own(rowA, one), own(rowB, one), difference, make("td", {}, one.p), make("td", {}, one.q), make("td", { class: isApart(one) ? "apart" : "" }, verdict(one))];
   });
   return [
     make("p", { class: "verdict" }, make("strong", {}, "A = ", rowA.variant, ", B = ", rowB.variant, ". "), sentence(found)),

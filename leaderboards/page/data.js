@@ -120,7 +120,8 @@ function compareRows(board, table, a, b) {
     if (reason) return { metric, group, reason: reason[2] };
     const entry = pairs.start + number * pairs.size + place;
     const [value, below, above, verdict, detectable] = numbers.map((column) => column[entry]);
-    const [p, q, kind] = board.pairs.verdicts[verdict];
+    const [p, q, first] = board.pairs.verdicts[verdict];
+    const kind = sign < 0 && first % 2 ? 4 - first : first; // who is better, turned with the rows
     const [low, high] = sign > 0 ? [value - below, value + above] : [-value - above, -value + below];
     return { metric, group, value: sign * value, low, high, p, q, kind, detectable };
   });

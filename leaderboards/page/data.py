@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...metrics import Calibration, Estimate, GroupRates
+from ...metrics import Calibration, Estimate, GroupRates, Judgement
 from ..board import METRICS, Board, Row, SeedResult
 from ..flips import COSTS, HIGHER_IS_BETTER, Flips, fronts, ranks
 from ..format import format_decided
 from ..markdown import plain
 from ..pairs import BANDED
 from ..report_blocks import Block
+from ..summary import beyond_chance
+from ..worst import worst_name
 from .pack import deflated, pack_pairs, short_p, shown
 
 RATES = ("accuracy", "selection_rate", "tpr", "fpr", "member_gap")
@@ -62,7 +64,7 @@ def _columns(rows: Sequence[Row], told: dict[tuple[tuple[str, str], ...], int]) 
     groups = [row.judgement.groups.values() for row in rows]
     overall = [None if row.calibration is None else row.calibration.overall for row in rows]
     return {key: [one[key] for one in found] for key in (found[0] if found else ["variant"])} | {
-        "metrics": [[_estimate(getattr(row.judgement, metric)) for row in rows] for metric in METRICS],
+        "metrics": [[_measure(row.judgement, metric) for row in rows] for metric in METRICS],
         "rates": [[[_estimate(getattr(rates, rate)) for rates in one] for one in groups] for rate in RATES],
         "calibration": [[one and _estimate(getattr(one, name)) for one in overall] for name in CALIBRATION],
         "curve": [one and _curve(one) for one in overall],
@@ -86,7 +88,7 @@ def _row(row: Row, told: dict[tuple[tuple[str, str], ...], int]) -> dict[str, An
     optional = {
         "seeds": [_seed(one) for one in row.by_seed],
         "bands": [row.bands.get(metric, "") for metric in BANDED] if row.bands else None,
-        "raw": None if row.raw is None else [_estimate(getattr(row.raw, metric)) for metric in METRICS],
+        "raw": None if row.raw is None else [_measure(row.raw, metric) for metric in METRICS],
         "raw_task": _text(row.controlled_of),
         "licence": _text(row.licence),
         "trained": row.trained_parameters,
@@ -106,11 +108,17 @@ def _entries(provenance: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((plain(key), plain(value)) for key, value in provenance.items())
 
 
-def _estimate(estimate: Estimate) -> Packed:
+def _measure(judged: Judgement, metric: str) -> Packed:
+    """The estimate of a metric; of the worst group with its name, or that all are alike."""
+    found = getattr(judged, metric)
+    return _estimate(found, worst_name(found, judged.accuracy_spread, plain) if metric == "worst_group" else None)
+
+
+def _estimate(estimate: Estimate, groups: str | None = None) -> Packed:
     """A value and what belongs to it, in thousandths; or why there is none.
 
-    ``[value, distance down to the lower end, up to the upper end, chance median, chance p95, chance p, group, ...]``,
-    without what is ``None`` at its end.
+    ``[value, distance down to the lower end, up to the upper end, chance median, chance p95, chance p, 1 where a gap is
+    not beyond chance, groups, what decides it]``, without what is ``None`` at its end.
     """
     if estimate.value is None:
         return plain(f"{estimate.reason}, n = {estimate.n}")
@@ -119,7 +127,8 @@ def _estimate(estimate: Estimate) -> Packed:
     found += [found[0] - shown(estimate.low or 0.0), shown(estimate.high or 0.0) - found[0]] if known else [None, None]
     chance = estimate.chance
     found += [None] * 3 if chance is None else [shown(chance.median), shown(chance.p95), short_p(chance.p_value)]
-    found += [" / ".join(map(plain, estimate.groups)) or None, plain(format_decided(estimate)) or None]
+    found += [None if chance is None or beyond_chance(estimate) else 1]
+    found += [groups or " / ".join(map(plain, estimate.groups)) or None, plain(format_decided(estimate)) or None]
     while found[-1] is None:
         found.pop()
     return found
@@ -142,7 +151,7 @@ def _curve(found: Calibration) -> list[Any]:
 
 def _seed(one: SeedResult) -> list[Any]:
     """Seed, run, and an estimate of each metric, then of the calibration error."""
-    metrics = [_estimate(getattr(one.judgement, metric)) for metric in METRICS]
+    metrics = [_measure(one.judgement, metric) for metric in METRICS]
     ece = "not measured, n = 0" if one.calibration is None else _estimate(one.calibration.overall.ece)
     return [one.seed, plain(one.variant), metrics, ece]
 

@@ -20,14 +20,14 @@ function number(thousandths) {
 const signedNumber = (thousandths) => (thousandths > 0 ? "+" : "") + number(thousandths);
 const interval = (low, high) => (low === null || low === undefined ? "" : `[${number(low)}, ${number(high)}]`);
 
-// A packed estimate, [value, low, high, chance, chance p95, chance p, groups, decided], in a cell; or why there is none.
+// A packed estimate, [value, low, high, chance, chance p95, chance p, within chance, groups, decided], in a cell; or why
+// there is none.
 function estimateCell(packed, chance = false) {
   if (typeof packed === "string") return make("td", { class: "u" }, `undefined (${packed})`);
-  const [value, low, high, , p95, , groups, decided] = packed;
-  const within = chance && p95 !== null && p95 !== undefined && value <= p95;
+  const [value, low, high, , , , within, groups, decided] = packed;
   return make(
     "td", {}, groups && chance ? make("b", {}, groups, " ") : "", number(value), " ", make("i", {}, interval(low, high)),
-    decided ? make("em", {}, ` ${decided}`) : "", within ? make("em", {}, " ≤ chance") : "",
+    decided ? make("em", {}, ` ${decided}`) : "", chance && within ? make("em", {}, " ≤ chance") : "",
   );
 }
 

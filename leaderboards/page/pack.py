@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ...metrics import Estimate
 from ..board import Row
+from ..flips import HIGHER_IS_BETTER
 from ..format import DIGITS
 from ..markdown import plain
 from ..pairs import LEVEL, Pairs
@@ -31,7 +32,8 @@ COLUMNS = ("value", "below", "above", "verdict", "detectable")
 SMALLEST = 1e-4  # p-values under it are not told apart on the page; board.json has them
 HARMLESS = bytes.maketrans(b"<>&", b",.:")  # digits of Python's base 85 that html would read
 STEPS, FARTHEST = 128, 1023  # steps of a difference's size in widths of its interval; those beyond are alike
-CANNOT, APART, ALONE = 0, 1, 2  # what the test allows to say; ALONE: by its p-value, but not among all tests
+# What the test allows to say: the first of the two is better, or the second; ALONE: by p, but not among all tests.
+CANNOT, FIRST, ALONE, SECOND = range(4)
 
 
 def shown(value: float) -> int:
@@ -192,13 +194,19 @@ def _accuracy_of(row: Row, group: str) -> Estimate | None:
 def _verdicts(pairs: Pairs) -> list[tuple[tuple[str, str, int], float]]:
     """What is shown of each test, and its p-value, by which neighbours are alike."""
     p_values, q_values = pairs.found.p_value.ravel().tolist(), pairs.q_value.ravel().tolist()
-    return [(_verdict(p, q), 2.0 if math.isnan(p) else p) for p, q in zip(p_values, q_values, strict=True)]
+    signs = np.array([[1 if metric in HIGHER_IS_BETTER else -1] for metric, _ in pairs.found.measures])
+    better = (pairs.found.value * signs > 0).ravel().tolist()  # of the unrounded difference, which may be shown as 0
+    return [
+        (_verdict(p, q, first), 2.0 if math.isnan(p) else p)
+        for p, q, first in zip(p_values, q_values, better, strict=True)
+    ]
 
 
-def _verdict(p: float, q: float) -> tuple[str, str, int]:
+def _verdict(p: float, q: float, first: bool) -> tuple[str, str, int]:
     if math.isnan(p) or math.isnan(q):
         return "", "", CANNOT
-    return short_p(significant(p)), short_p(significant(q)), APART if q < LEVEL else ALONE if p < LEVEL else CANNOT
+    told = FIRST if first else SECOND
+    return short_p(significant(p)), short_p(significant(q)), told if q < LEVEL else ALONE if p < LEVEL else CANNOT
 
 
 def _thousandths(values: npt.NDArray[np.float64]) -> IntArray:

@@ -22,6 +22,7 @@ from ..flips import flips_of
 from ..format import format_chance, format_decided, format_estimate, format_interval, format_number
 from ..markdown import plain, under_table
 from ..summary import beyond_chance, summary
+from ..worst import is_worst, worst_name
 from .data import page_data
 
 TEMPLATES = ("index.html.j2", "ranking.html.j2", "groups.html.j2", "flips.html.j2", "reading.html.j2")
@@ -70,6 +71,8 @@ def board_page(board: Board) -> str:
         "gap_names": GAPS,
         "heat": heat,
         "under_table": under_table,
+        "framed": lambda row: is_worst(row.judgement.worst_group, row.judgement.accuracy_spread),
+        "worst_name": worst_name,
         "metric_names": METRICS,
     }
     flips = flips_of(board)

@@ -83,3 +83,33 @@ def test_the_scale_holds_intervals_and_chance_levels() -> None:
     assert scale_of([Estimate(0.1, 9, chance=Chance(0.1, 0.52, 0.5, 9)), Estimate(None, 0, "none")]) == 0.6
     assert scale_of([Estimate(None, 0, "none")]) == 0.1
     assert scale_of([Estimate(0.95, 9, low=0.9, high=1.0)]) == 1.0
+
+
+def alike(board: Board, value: float, spread: Estimate, groups: tuple[str, ...]) -> Row:
+    judged = board.rows[0].judgement
+    worst = replace(judged.worst_group, value=value, groups=groups)
+    return replace(board.rows[0], judgement=replace(judged, worst_group=worst, accuracy_spread=spread))
+
+
+def test_of_groups_that_are_all_alike_none_is_worst(board: Board) -> None:
+    rows = [alike(board, value, Estimate(0.0, 300), ("aur", "bron", "cel")) for value in (1.0, 0.5, 0.5)]
+    first, last = said(rows)
+    assert first.startswith("a treats all groups alike, 1.000 [")
+    assert last.startswith("At the other end a and 1 more of equal value: 0.500 [")
+    assert len(said(rows[1:])) == 1  # rows of equal value have no other end
+
+
+def test_groups_that_share_the_lowest_accuracy_are_all_named_and_none_is_worst_off_most_often(board: Board) -> None:
+    rows = [alike(board, value, Estimate(0.2, 300), ("aur", "cel")) for value in (0.8, 0.6)]
+    first, last = said(rows)
+    assert first.startswith("a treats its worst group best: aur, cel, 0.800 [")
+    assert last.startswith("At the other end a: aur, cel, 0.600 [")
+
+
+def test_a_single_group_is_no_worst_one(board: Board) -> None:
+    single = Estimate(None, 300, "fewer than 2 groups with members")
+    rows = [alike(board, value, single, ("aur",)) for value in (0.8, 0.6)]
+    first, last = said(rows)
+    assert first.startswith("a does best in the only group judged: aur, 0.800 [")
+    assert last.startswith("At the other end a: aur (the only group judged), 0.600 [")
+    assert said(rows[:1])[0].startswith("a was judged in one group only: aur, 0.800 [")

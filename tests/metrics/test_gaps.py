@@ -208,3 +208,11 @@ def test_a_gap_of_nothing_names_no_groups_and_still_has_an_interval() -> None:
     assert found.high > 0.05
     assert found.chance is not None
     assert found.chance.p_value == 1.0
+
+
+def test_groups_that_share_the_lowest_accuracy_are_all_named() -> None:
+    """2 of 4, 3 of 6 and 3 of 4 are right; a group under the smallest size does not count."""
+    right = [1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0]
+    groups = ["a"] * 4 + ["b"] * 6 + ["c"] * 4 + ["d"]
+    worst = plan_gaps(count([1] * 15, right, groups), positive=1, min_group=2).worst_group()
+    assert (worst.value, worst.groups, worst.n) == (0.5, ("a", "b"), 4)

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from groupgap.leaderboards.board import Board, Row
-from groupgap.leaderboards.flips import flips_of
+from groupgap.leaderboards.flips import HIGHER_IS_BETTER, flips_of
 from groupgap.leaderboards.format import format_number
 from groupgap.leaderboards.markdown import plain
 from groupgap.leaderboards.page.data import page_data
-from groupgap.leaderboards.page.pack import COLUMNS, short_p, shown
+from groupgap.leaderboards.page.pack import COLUMNS, FIRST, SECOND, short_p, shown
 from groupgap.leaderboards.pairs import Pairs
 from groupgap.leaderboards.pairs_document import pairs_document
-from groupgap.metrics import GroupRates
+from groupgap.metrics import Chance, Estimate, GroupRates
 
 
 def unpack(packed: str) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -97,8 +97,11 @@ def says_what_board_json_says(board: Board, document: dict[str, Any], columns: l
         assert [format_number(one / 1000) for one in (value, low, high)] == expected
         p, q, kind = document["pairs"]["verdicts"][verdict]
         assert (p, q) == (short_p(measure["p"][pair]), short_p(measure["q"][pair]))
-        assert (kind == 1) == (measure["q"][pair] < 0.05)
-        assert kind == 1 or detectable == min(1000, shown(measure["detectable"][pair]))
+        assert (kind in (FIRST, SECOND)) == (measure["q"][pair] < 0.05)
+        if kind in (FIRST, SECOND):
+            sign = 1 if measure["metric"] in HIGHER_IS_BETTER else -1
+            assert (kind == FIRST) == (sign * measure["difference"][pair] > 0)
+        assert kind in (FIRST, SECOND) or detectable == min(1000, shown(measure["detectable"][pair]))
     assert not list(numbers)
 
 
@@ -165,3 +168,53 @@ def test_some_pairs_and_no_numbers(made: Callable[..., Board]) -> None:
 @pytest.mark.parametrize("value", [0.0, 0.0125, 0.0625, -0.0004, -0.034, 0.9995, 1.0, 2 / 3])
 def test_thousandths_are_what_the_page_shows(value: float) -> None:
     assert format_number(shown(value) / 1000) == format_number(value)
+
+
+@pytest.mark.parametrize(("place", "side"), [(0, 1), (2, -1)])
+@pytest.mark.parametrize("difference", [0.0004, -0.0004])
+def test_the_side_of_a_difference_that_is_shown_as_0_comes_from_python(
+    made: Callable[..., Board], place: int, side: int, difference: float
+) -> None:
+    """Accuracy (the larger is better) and DPD (the smaller is better), significant and under half a thousandth."""
+    board = made(3, 1)
+    (pairs,) = board.pairs
+    pairs.found.value[place, 0] = difference
+    pairs.found.p_value[place, 0] = pairs.q_value[place, 0] = 1e-3
+    document, columns = unpack(page_data(board, ()))
+    value, *_, verdict, _ = numbers_of(board, document, columns)[3 * place]
+    assert value == 0
+    assert document["pairs"]["verdicts"][verdict][2] == (FIRST if difference * side > 0 else SECOND)
+
+
+def test_beyond_chance_is_decided_before_rounding(made: Callable[..., Board]) -> None:
+    board = made(2, 1)
+    spreads = [replace(row.judgement.accuracy_spread, value=0.0504) for row in board.rows]
+    chances = [Chance(0.03, p95, 0.05, 999) for p95 in (0.0501, 0.0505)]
+    judged = [
+        replace(row.judgement, accuracy_spread=replace(spread, chance=chance))
+        for row, spread, chance in zip(board.rows, spreads, chances, strict=True)
+    ]
+    rows = tuple(replace(row, judgement=one) for row, one in zip(board.rows, judged, strict=True))
+    document, _ = unpack(page_data(replace(board, rows=rows), ()))
+    beyond, within = document["rows"]["metrics"][list(document["metrics"]).index("accuracy_spread")]
+    assert (beyond[0], beyond[4], beyond[6]) == (50, 50, None)
+    assert (within[0], within[6]) == (50, 1)
+
+
+@pytest.mark.parametrize(
+    ("spread", "groups", "name"),
+    [
+        (Estimate(0.0, 400), ("a", "b"), "all groups alike"),
+        (Estimate(0.1, 400), ("a", "b"), "a, b"),
+        (Estimate(None, 200, "fewer than 2 groups with members"), ("a",), "a (the only group judged)"),
+    ],
+)
+def test_the_worst_group_is_named_as_python_names_it(
+    made: Callable[..., Board], spread: Estimate, groups: tuple[str, ...], name: str
+) -> None:
+    board = made(1, 1)
+    (row,) = board.rows
+    worst = replace(row.judgement.worst_group, groups=groups)
+    judged = replace(row.judgement, worst_group=worst, accuracy_spread=spread)
+    document, _ = unpack(page_data(replace(board, rows=(replace(row, judgement=judged),)), ()))
+    assert document["rows"]["metrics"][list(document["metrics"]).index("worst_group")][0][7] == name
