@@ -46,6 +46,25 @@ LONGEST = 160
 def board_page(board: Board) -> str:
     """The page of a board."""
     style, script = _compact("page.css"), '"use strict";\n' + "".join(map(_compact, SCRIPTS))
+    flips = flips_of(board)
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            board=board,
+            tables=_tables(board),
+            flips=flips,
+            policy=Markup(POLICY.format(style=_digest(style), script=_digest(script))),
+            style=Markup(style),
+            script=Markup(script),
+            data=page_data(board, flips),
+            version=__version__,
+        )
+    )
+
+
+def _environment() -> Environment:
+    """The templates, and what they may call."""
     environment = Environment(
         loader=DictLoader({name: _resource(name) for name in TEMPLATES}),
         autoescape=True,
@@ -75,17 +94,7 @@ def board_page(board: Board) -> str:
         "worst_name": worst_name,
         "metric_names": METRICS,
     }
-    flips = flips_of(board)
-    return environment.get_template("index.html.j2").render(
-        board=board,
-        tables=_tables(board),
-        flips=flips,
-        policy=Markup(POLICY.format(style=_digest(style), script=_digest(script))),
-        style=Markup(style),
-        script=Markup(script),
-        data=page_data(board, flips),
-        version=__version__,
-    )
+    return environment
 
 
 def _tables(board: Board) -> list[dict[str, object]]:
