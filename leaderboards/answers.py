@@ -215,7 +215,7 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
     fair = run.fair(task)
     _check_judgeable(path, task, fair)
     columns = _Columns(axes, roles_of(task, fair), tuple(map(str, fair.get("classes") or ())))
-    lines = _of_filter(path, config)
+    lines = _complete(path, _of_filter(path, config), run.answered(task))
     if fair.get("controlled"):
         lines = debiased_lines(path, lines, config)
     elif fair.get("judge"):
@@ -241,6 +241,20 @@ def _of_filter(path: Path, config: Mapping[str, Any]) -> Iterator[tuple[int, dic
     for number, line in read_json_lines(path):
         if str(line.get("filter", chosen)) == chosen:
             yield number, line
+
+
+def _complete(
+    path: Path, lines: Iterator[tuple[int, dict[str, Any]]], answered: int | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines; fewer than lm-eval judged is a file that was cut."""
+    found = 0
+    for found, numbered in enumerate(lines, start=1):  # noqa: B007 - counted
+        yield numbered
+    if 0 < found < (answered or 0):
+        raise GroupgapError(
+            f"{path}: {found:,} answers, but its results file is of {answered:,}: lines are lost: copy the run whole, "
+            "or run it again"
+        )
 
 
 def _fields(path: Path) -> str:

@@ -68,6 +68,7 @@ class Variant:
         licence: of its weights, where ``variant.json`` says it.
         trained_parameters: how many parameters its training moved, where ``variant.json`` says it.
         provenance: all that its run tells of itself (command, hashes, versions, ...), as texts of bounded length.
+        audit: whether the run was made for an attack, and so asks rows that models were trained on.
     """
 
     name: str
@@ -82,14 +83,16 @@ class Variant:
     licence: str | None = None
     trained_parameters: int | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+    audit: bool = False
 
 
-def variant_from_file(entries: Mapping[str, Any]) -> Variant:
+def variant_from_file(entries: Mapping[str, Any], otherwise: str = "unnamed") -> Variant:
     """The variant that a ``variant.json`` describes.
 
     Args:
         entries: the file's entries; ``name``, ``base``, ``method`` and ``seed`` have a meaning, all others are
             compared as they are.
+        otherwise: its name where the file tells none, nor a base or method.
 
     Returns:
         Its identity is the whole file but for ``proof``, ``command``, ``date``, ``versions``. Its recipe, for a
@@ -108,7 +111,7 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
         kept = {key: value for key, value in entries.items() if key not in PER_SEED}
         recipe = _canonical({**kept, "recipe": _unordered(kept.get("recipe"))})
     chosen = _text(entries.get("name"))
-    name = chosen or " ".join(part for part in (last_part(base or ""), method) if part) or "unnamed"
+    name = chosen or " ".join(part for part in (last_part(base or ""), method) if part) or otherwise
     details = {key: value if isinstance(value, str) else _canonical(value) for key, value in told.items()}
     proof = entries.get("proof")
     level = _text(proof.get("level")) if isinstance(proof, Mapping) and proof.get("passed") is True else None
@@ -126,6 +129,7 @@ def variant_from_file(entries: Mapping[str, Any]) -> Variant:
         licence=_text(entries.get("licence")),
         trained_parameters=parameters if type(parameters) is int and 0 <= parameters < MOST_PARAMETERS else None,
         provenance=_provenance(entries),
+        audit=entries.get("audit") is True,
     )
 
 

@@ -16,6 +16,7 @@ from .untrusted import read_json_object
 DATE = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
 RESULTS_FILE = re.compile(rf".+_(?P<date>{DATE})\.json")
 SAMPLES_FILE = re.compile(rf"samples_(?P<task>.+)_(?P<date>{DATE})\.jsonl")
+LARGEST_GROUP = 1 << 53  # integers up to here are exact as floats; a file may hold any number
 LOG_SAMPLES = "run lm_eval with --log_samples, which writes one samples_<task>_<date>.jsonl a task beside the results"
 
 # What is kept of a results file; the rest (environment, tokenizer, ...) is not needed to judge.
@@ -57,11 +58,16 @@ class Run:
         """The smallest group that the run itself judged with, where it says so."""
         metadata = _mapping(self.task_config(task).get("metadata"))
         value = metadata.get("min_group", _mapping(self.fair(task).get("data")).get("min_group"))
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
+        return value if type(value) is int and 1 <= value <= LARGEST_GROUP else None
 
     def reported(self, task: str) -> Mapping[str, Any]:
         """lm-eval's own numbers of the task: ``"acc,none"`` and the like."""
         return _mapping(_mapping(self.facts.get("results")).get(task))
+
+    def answered(self, task: str) -> int | None:
+        """How many documents lm-eval judged (the longest of its metrics), where it says so."""
+        value = self.reported(task).get("sample_len")
+        return value if type(value) is int else None
 
     def limited(self, task: str) -> bool:
         """Whether the run answered only some of the task's documents (``--limit``, ``--samples``)."""
@@ -107,9 +113,10 @@ def find_runs(
 def _runs_under(path: Path) -> tuple[list[Run], list[str]]:
     if not path.exists():
         raise GroupgapError(f"no such run folder: {path}")
-    folders = [path.parent] if path.is_file() else _folders(path)
     runs: list[Run] = []
     notes: list[str] = []
+    folders = [path.parent] if path.is_file() else _folders(path, notes)
+    audits = 0
     seen_samples = False
     for folder in folders:
         results, samples = _files(folder, only=path if path.is_file() else None)
@@ -117,23 +124,44 @@ def _runs_under(path: Path) -> tuple[list[Run], list[str]]:
         _check_dates(folder, results, samples, orphans_matter=path.is_dir())
         for date, file in sorted(results.items()):
             if date in samples:
-                runs.append(_read_run(file, date, samples[date]))
+                run = _read_run(file, date, samples[date])
+                audits += run.variant.audit
+                runs += [] if run.variant.audit else [run]
             else:
                 notes.append(f"{file}: left out, it has no samples; {LOG_SAMPLES}")
-    if not runs and notes:
+    if audits:
+        notes.append(
+            f"{path}: {audits} {'run' if audits == 1 else 'runs'} of an attack left out: they ask the rows that models "
+            "were trained on, so they judge nothing (variant.json has audit: true)"
+        )
+    if not runs and audits:
+        raise GroupgapError(notes[-1])
+    if not runs and any(note.endswith(LOG_SAMPLES) for note in notes):
         raise GroupgapError(f"{path}: results without samples_*.jsonl: {LOG_SAMPLES}")
     if not runs:
+        said = f" ({'; '.join(notes)})" if notes else ""
         raise GroupgapError(
             f"{path}: no results_<date>.json under it: expected the folder that lm_eval wrote with -o (--output_path)"
+            f"{said}"
         )
     return runs, notes
 
 
-def _folders(path: Path) -> list[Path]:
+def _folders(path: Path, notes: list[str]) -> list[Path]:
+    """The folder and all below it; links to folders, which may lead anywhere, and what cannot be read are noted."""
     folders = []
-    for folder, below, _ in os.walk(path):
+
+    def unreadable(error: OSError) -> None:
+        notes.append(f"{error.filename}: left out, it cannot be read ({error.strerror})")
+
+    for folder, below, _ in os.walk(path, onerror=unreadable):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        folders.append(Path(folder))
+        links = [link for link in (Path(folder, name) for name in below) if link.is_symlink()]
+        notes += [f"{link}: a link to a folder, not followed: name that folder to add it" for link in links]
+        if os.access(folder, os.X_OK):
+            folders.append(Path(folder))
+        else:
+            notes.append(f"{folder}: left out, what is in it cannot be read")
     return folders
 
 
@@ -185,9 +213,12 @@ def _variant_of(file: Path, content: Mapping[str, Any]) -> Variant:
     for folder in (file.parent, file.parent.parent):
         described = (folder / "variant.json").is_file()
         if described and (folder == file.parent or _holds_one_folder_of_runs(folder)):
-            return variant_from_file(read_json_object(folder / "variant.json"))
-    config = content["config"]
-    name = content.get("model_name")
+            return variant_from_file(read_json_object(folder / "variant.json"), _by_arguments(content).name)
+    return _by_arguments(content)
+
+
+def _by_arguments(content: Mapping[str, Any]) -> Variant:
+    config, name = content["config"], content.get("model_name")
     return variant_from_arguments(
         str(config.get("model", "")), config.get("model_args"), name if isinstance(name, str) else None
     )

@@ -382,3 +382,22 @@ def test_a_positive_option_of_another_form_or_given_twice() -> None:
         Reading.from_options([], ["mytask"])
     with pytest.raises(GroupgapError, match="two choices, 'a' and 'b'"):
         Reading.from_options([], ["mytask=a", "mytask=b"])
+
+
+@pytest.mark.parametrize("filters", [("none",), ("none", "flexible")])
+def test_a_file_that_lost_lines_is_refused(tmp_path: Path, factory: SimpleNamespace, filters: tuple[str, ...]) -> None:
+    """lm-eval writes a line for each document and filter, so that lines of one filter are counted."""
+    written = factory.run(config={"filter_list": [{"name": name} for name in filters]})
+
+    def change(lines: list[dict[str, Any]]) -> None:
+        lines[:] = [{**line, "filter": name} for line in lines for name in filters][: len(lines) * len(filters) // 2]
+
+    edit(written, tmp_path, change)
+    with pytest.raises(GroupgapError, match=r"30 answers, but its results file is of 60: lines are lost"):
+        reread(tmp_path)
+
+
+def test_more_lines_than_a_metric_has_values_are_fine(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """lm-eval counts the values of its longest metric, which may leave documents out."""
+    (answers,) = read(factory.run(reported={"sample_len": 40}), tmp_path)
+    assert answers.n == 60

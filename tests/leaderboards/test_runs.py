@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from groupgap.errors import GroupgapError
@@ -260,3 +262,65 @@ def test_a_password_in_an_address_is_never_passed_on() -> None:
 @pytest.mark.parametrize("number", [-1, 10**30, True, 3.5])
 def test_a_number_of_parameters_that_is_none_is_not_taken(number: object) -> None:
     assert variant_from_file({"name": "a", "trained_parameters": number}).trained_parameters is None
+
+
+def test_runs_of_an_attack_are_left_out_and_counted(tmp_path: Path, factory: SimpleNamespace) -> None:
+    for name, more in (("full", {}), ("full shadow-1", {"audit": True}), ("full shadow-2", {"audit": True})):
+        run = factory.run().write(tmp_path / name)
+        (run / "variant.json").write_text(json.dumps({"name": name, **more}))
+    runs, notes = find_runs([tmp_path])
+    assert [run.name for run in runs] == ["full"]
+    (note,) = notes
+    assert note.startswith(f"{tmp_path}: 2 runs of an attack left out: they ask the rows that models were trained on")
+    with pytest.raises(GroupgapError, match="1 run of an attack left out"):
+        find_runs([tmp_path / "full shadow-1"])
+
+
+def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.run().write(tmp_path / "runs" / "a")
+    factory.run(model_args={"pretrained": "b"}).write(tmp_path / "elsewhere")
+    (tmp_path / "runs" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "runs" / "a" / "circle").symlink_to(tmp_path / "runs")
+    runs, notes = find_runs([tmp_path / "runs"])
+    assert [run.name for run in runs] == ["org/model-a"]
+    links = [tmp_path / "runs" / "b", tmp_path / "runs" / "a" / "circle"]
+    assert list(notes) == [f"{link}: a link to a folder, not followed: name that folder to add it" for link in links]
+    assert names(tmp_path / "runs" / "b") == ["b"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, factory: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders of another user; root, who runs some tests, may read all, so that the refusal is played."""
+    factory.run().write(tmp_path / "a")
+    listed = os.scandir
+
+    def scandir(path: str) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    runs, notes = find_runs([tmp_path])
+    assert [run.name for run in runs] == ["org/model-a"]
+    assert list(notes) == [f"{tmp_path / 'locked'}: left out, it cannot be read (Permission denied)"]
+    with pytest.raises(GroupgapError, match=r"no results_<date>\.json under it.*cannot be read \(Permission denied\)"):
+        find_runs([tmp_path / "locked"])
+
+
+@pytest.mark.parametrize("told", [{"name": 3}, {"name": " "}, {}, {"name": None, "seed": 1}])
+def test_a_variant_without_a_name_has_that_of_its_model(
+    tmp_path: Path, factory: SimpleNamespace, told: dict[str, object]
+) -> None:
+    (factory.run().write(tmp_path) / "variant.json").write_text(json.dumps(told))
+    assert names(tmp_path) == ["org/model-a"]
+
+
+@pytest.mark.parametrize("number", [10**400, 0, -1, True, "30", 2.0])
+def test_a_smallest_group_that_is_no_size_is_not_taken(
+    tmp_path: Path, factory: SimpleNamespace, number: object
+) -> None:
+    factory.run(metadata={"min_group": number}).write(tmp_path)
+    (run,), _ = find_runs([tmp_path])
+    assert run.min_group("mytask") is None
