@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from threadpoolctl import threadpool_limits
 
 from ..metrics import CalibrationReport, Estimate, Judgement
+from .answers import Answers
 from .collection import Collection, Entry
 from .details import blocks_of, where_measurable
 from .floors import floor_notes, floor_of
@@ -175,6 +176,8 @@ def _built(
     contenders: dict[tuple[str, str, str], Contender] = {}
     notes: list[str] = []
     tasks: dict[str, list[Entry]] = {}
+    read = [answers for entry in collection.entries for answers in entry.answers]
+    ungrouped = [f"task {one.task}: {note}" for one in read for note in _without_group(one)]
     for entry in collection.entries:
         tasks.setdefault(entry.task, []).append(entry)
     for task, entries in tasks.items():
@@ -196,7 +199,7 @@ def _built(
                 )
     ranked = _ranked(_with_raw([*rows, *kept]))
     blocks = tuple(dict.fromkeys(block for row in ranked for block in row.blocks))
-    board = Board(ranked, options, (*notes, *collection.notes), blocks=blocks)
+    board = Board(ranked, options, tuple(dict.fromkeys((*notes, *collection.notes, *ungrouped))), blocks=blocks)
     return _compared(board, contenders, progress)
 
 
@@ -254,12 +257,19 @@ def _row(name: str, seeds: Sequence[Entry], number: int, results: Sequence[SeedR
         by_seed=tuple(results) if several else (),
         blocks=tuple(blocks_of(name, entry.task, [one.details for one in results])),
         discrepancies=tuple(_all_discrepancies(seeds, first.axis, results)),
-        notes=(*first.notes, *missing_parts(judgement, METRICS)),
+        notes=(*first.notes, *_without_group(first), *missing_parts(judgement, METRICS)),
         controlled_of=str(raw) if (raw := entry.run.fair(entry.task).get("controlled")) else None,
         licence=" / ".join(dict.fromkeys(run.variant.licence for run in runs if run.variant.licence)) or None,
         trained_parameters=entry.run.variant.trained_parameters,
         provenance=tuple(run.variant.provenance for run in runs),
     )
+
+
+def _without_group(answers: Answers) -> list[str]:
+    """How many documents are in no group, in words; nothing where each is in one."""
+    none = int((~answers.membership.any(axis=1)).sum())
+    words = f"{none:,} of {answers.n:,} documents are in no group of {answers.axis}: they enter accuracy and F1 only"
+    return [words] if none else []
 
 
 def _all_discrepancies(seeds: Sequence[Entry], axis: str, results: Sequence[SeedResult]) -> Iterable[Discrepancy]:

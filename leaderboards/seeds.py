@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import count, takewhile
 from typing import Any
 
 from ..errors import GroupgapError
@@ -82,13 +82,25 @@ def _why_apart(seeds: Sequence[Entry]) -> str | None:
 
 
 def names_of(folded: Sequence[Sequence[Entry]]) -> list[str]:
-    """A name for each row: that of its only run, or what its seeds share, with its runs where two share it."""
+    """A name for each row, all different: that of its only run, or what its seeds share, with its runs where two share
+    it; where another row has chosen that very name, a number is added.
+    """
     names = [shared_name(entries) for entries in folded]
     often = Counter(names)
-    return [
-        f"{name} ({', '.join(entry.run.name for entry in entries)})" if often[name] > 1 and len(entries) > 1 else name
-        for name, entries in zip(names, folded, strict=True)
-    ]
+    taken = {entries[0].run.name for entries in folded if len(entries) == 1}
+    for place, (name, entries) in enumerate(zip(names, folded, strict=True)):
+        if len(entries) == 1:
+            continue
+        wanted = f"{name} ({', '.join(entry.run.name for entry in entries)})" if often[name] > 1 else name
+        names[place] = next(own for own in _numbered(wanted) if own not in taken)
+        taken.add(names[place])
+    return names
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """The name, then the name with a number."""
+    yield name
+    yield from (f"{name} [{number}]" for number in count(2))
 
 
 def shared_name(entries: Sequence[Entry]) -> str:

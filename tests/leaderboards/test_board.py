@@ -206,7 +206,8 @@ def test_runs_judged_with_different_floors_are_noted(tmp_path: Path, factory: Si
     note = board.notes[0]
     assert note.startswith("task mytask: the runs were made with different smallest groups")
     assert note.endswith("5 for a, c; 10 for b; --min-group sets one for all")
-    assert board_of(tmp_path, Options(min_group=5, draws=50)).notes == ()
+    (ungrouped,) = board_of(tmp_path, Options(min_group=5, draws=50)).notes
+    assert ungrouped == "task mytask: 17 of 60 documents are in no group of faith: they enter accuracy and F1 only"
 
 
 def test_a_task_of_several_axes_gets_a_table_for_each(tmp_path: Path, factory: SimpleNamespace) -> None:

@@ -237,3 +237,18 @@ def test_seeds_of_documents_in_units_have_the_chance_level_of_units(tmp_path: Pa
         found = getattr(row.judgement, metric)
         assert (found.chance, found.no_chance) == (expected.get(metric), reasons.get(metric))
     assert row.judgement.dpd.chance is not None
+
+
+def test_no_two_rows_have_one_name_whatever_a_variant_is_called(tmp_path: Path, factory: SimpleNamespace) -> None:
+    write_seeds(tmp_path / "a", factory, ["m1", "m2"], rank=8)
+    write_seeds(tmp_path / "b", factory, ["m3", "m4"], rank=2)
+    stranger = factory.run(n=120, skill=9).write(tmp_path / "c")
+    (stranger / "variant.json").write_text(json.dumps({"name": "m (m1, m2)"}))
+    board = board_of(tmp_path)
+    rows = {row.variant: row for row in board.rows}
+    assert sorted(rows) == ["m (m1, m2)", "m (m1, m2) [2]", "m (m3, m4)"]
+    assert rows["m (m1, m2)"].members == ("m (m1, m2)",)
+    (pairs,) = board.pairs
+    accuracies = [rows[name].judgement.accuracy.value for name in pairs.variants]
+    for (a, b), difference in zip(pairs.found.pairs, pairs.found.value[0], strict=True):
+        assert difference == pytest.approx(accuracies[a] - accuracies[b])
