@@ -137,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
     """Build the board, print its table and where its page is."""
     from pathlib import Path
 
+    from .figures import boxes_note
     from .markdown import plain, terminal
     from .write import check_output, write_board
 
@@ -147,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
     written = write_board(board, folder, lambda shown: _more(args, shown, collection))
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
+    if args.figures and (note := boxes_note(board)):
+        print(f"note: {note}")
     if args.show_samples:
         print(f"Samples, which may be hateful or private: {plain(str(written['samples.html'].resolve()))}")
     return 0
@@ -159,7 +162,7 @@ def _judged(args: argparse.Namespace, folder: Path) -> tuple[Board, Collection]:
 
     from .board import build_board
     from .collection import collect
-    from .report_blocks import read_blocks, strangers
+    from .report_blocks import placed, read_blocks
     from .update import Wanted, plan_update, rows_to_keep, with_earlier, without_held
 
     blocks = tuple(block for report in args.reports for block in read_blocks(Path(report)))
@@ -175,9 +178,10 @@ def _judged(args: argparse.Namespace, folder: Path) -> tuple[Board, Collection]:
     finally:
         if sys.stderr.isatty():
             _progress("")
-    board = replace(board, blocks=(*board.blocks, *blocks))
+    shown, strange = placed(blocks, board.rows)
+    board = replace(board, blocks=(*board.blocks, *shown))
     board = with_earlier(board, update, kept) if update else board
-    notes = (*board.notes, *strangers(blocks, [row.variant for row in board.rows]))
+    notes = (*board.notes, *strange)
     request = {"axis": wanted.axis, "positive": wanted.positive, "skip": wanted.skip, "pairs": options.pairs}
     return replace(board, notes=notes, request=request), collection
 

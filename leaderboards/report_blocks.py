@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..errors import GroupgapError
 from .untrusted import read_json_object
 
-Text = Annotated[str, Field(max_length=5_000)]
+LONGEST = 5_000  # characters of a text
+Text = Annotated[str, Field(max_length=LONGEST)]
 Cell = FiniteFloat | int | Text | None
+
+
+class Place(Protocol):
+    """A row of the board, as far as a block must know it."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+
+    @property
+    def variant(self) -> str:
+        """Name of the row."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the runs that are averaged."""
 
 
 class Block(BaseModel):
     """One table about one variant.
 
     Attributes:
-        variant: name of a row of the board.
+        variant: name of a row of the board, or of a training that is part of one.
         task: the task that it is about; ``None`` for the variant as a whole.
         title: its heading.
         columns: names of the columns.
@@ -69,7 +86,33 @@ def _block(path: Path, number: int, entry: object) -> Block:
     return block
 
 
-def strangers(blocks: Sequence[Block], variants: Sequence[str]) -> list[str]:
-    """Names of variants that blocks are about and the board does not have, in words; nothing where there are none."""
-    missing = dict.fromkeys(block.variant for block in blocks if block.variant not in variants)
-    return [f"a report of --with is about {name}, which is no row here: not shown" for name in missing]
+def placed(blocks: Iterable[Block], rows: Sequence[Place]) -> tuple[list[Block], list[str]]:
+    """Blocks under the rows that they are about.
+
+    Args:
+        blocks: of other reports.
+        rows: of the board.
+
+    Returns:
+        The blocks; one about a training that is folded into a row stands under that row, its title led by the
+        training's name. And notes on those that are about no row.
+    """
+    shown: list[Block] = []
+    notes: dict[str, None] = {}
+    for block in blocks:
+        of_task = [row for row in rows if block.task in (None, row.task)]
+        names = [row.variant for row in of_task if row.variant == block.variant]
+        names = names or [row.variant for row in of_task if block.variant in row.members]
+        shown += [_under(block, name) for name in dict.fromkeys(names)]
+        if not names:
+            known = any(block.variant in (row.variant, *row.members) for row in rows)
+            on_task = f" on task {block.task}" if known else ""
+            notes[f"a report of --with is about {block.variant}{on_task}, which is no row here: not shown"] = None
+    return shown, list(notes)
+
+
+def _under(block: Block, variant: str) -> Block:
+    if block.variant == variant:
+        return block
+    title = f"{block.variant}: {block.title}"[:LONGEST]
+    return block.model_copy(update={"variant": variant, "title": title})
