@@ -11,12 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..errors import GroupgapError
 from ..metrics import Chance, Estimate
+from .identity import MOST_PARAMETERS
 from .tables import SCHEMA, SCHEMA_VERSION
 from .untrusted import read_json_object
 from .write import MARKER
 
 SHOWN_NAMES = 20
 Bounded = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]  # shares and gaps; the page counts in thousandths
+Count = Annotated[int, Field(ge=0, lt=MOST_PARAMETERS)]  # JSON knows numbers of any length
+Whole = Annotated[int, Field(ge=-MOST_PARAMETERS, lt=MOST_PARAMETERS)]
 
 
 class _Part(BaseModel):
@@ -28,17 +31,17 @@ class _Part(BaseModel):
 class SavedChance(_Part):
     """The gap by chance alone."""
 
-    median: FiniteFloat
-    p95: FiniteFloat
-    p: FiniteFloat
-    draws: int
+    median: Bounded
+    p95: Bounded
+    p: Annotated[FiniteFloat, Field(ge=0, le=1)]
+    draws: Count
 
 
 class SavedEstimate(_Part):
     """A value, or the reason why there is none."""
 
     value: Bounded | None
-    n: int
+    n: Count
     reason: str | None = None
     stderr: Bounded | None = None
     low: Bounded | None = None
@@ -48,7 +51,7 @@ class SavedEstimate(_Part):
     chance: SavedChance | None = None
     class_name: str | None = None
     rate: str | None = None
-    undefined_draws: int = 0
+    undefined_draws: Count = 0
 
     def read(self) -> Estimate:
         """The estimate, as the metrics made it (without what the file does not hold)."""
@@ -63,9 +66,9 @@ class SavedGroup(_Part):
     """One group's rates."""
 
     group: str
-    n: int
-    positives: int | None = None
-    negatives: int | None = None
+    n: Count
+    positives: Count | None = None
+    negatives: Count | None = None
     member_gap: SavedEstimate | None = None
     accuracy: SavedEstimate
     selection_rate: SavedEstimate
@@ -77,7 +80,7 @@ class SavedGroup(_Part):
 class SavedSeed(_Part):
     """One training of a row of several."""
 
-    seed: int | None
+    seed: Whole | None
     variant: str
     metrics: dict[str, SavedEstimate]
 
@@ -88,23 +91,23 @@ class SavedRow(_Part):
     task: str
     axis: str
     variant: str
-    rank: int | None = None
+    rank: Count | None = None
     bands: dict[str, str] = {}
     base: str | None = None
     method: str | None = None
     proof: str
     backend: str = ""
-    seeds: list[int] = []
-    n: int
+    seeds: list[Whole] = []
+    n: Count
     limited: bool = False
-    shots: int | None = None
+    shots: Count | None = None
     positive: str | None = None
-    min_group: int
+    min_group: Count
     metrics: dict[str, SavedEstimate]
     groups: list[SavedGroup] = []
     by_seed: list[SavedSeed] = []
     lm_eval_versions: list[str] = []
-    trained_parameters: int | None = None
+    trained_parameters: Count | None = None
     controlled_of: str | None = None
     notes: list[str] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -12,12 +12,14 @@ from ..metrics import Calibration, CalibrationReport, Estimate, GroupRates, Judg
 from ..metrics.estimate import LeftOut
 from ..metrics.reliability import Bin, ReliabilityCurve
 from .board import METRICS, Row, SeedResult
-from .board_file import SavedBoard, SavedEstimate, SavedGroup, SavedRow, SavedSeed, read_as
+from .board_file import Bounded, Count, SavedBoard, SavedEstimate, SavedGroup, SavedRow, SavedSeed, read_as
+from .identity import MOST_PARAMETERS
 from .report_blocks import Block
 from .reported import Discrepancy
 from .tables import CALIBRATION
 
 NOT_WRITTEN = "not written on the earlier board"
+MOST_DRAWS = 1_000_000  # an update draws as often as the board says, and a board may come from elsewhere
 SourcePath = Annotated[str, Field(max_length=4096)]
 
 
@@ -30,15 +32,15 @@ class _Part(BaseModel):
 class KeptCurve(_Part):
     """A reliability curve of bins of equal width."""
 
-    n: list[int]
-    confidence: list[FiniteFloat | None]
-    accuracy: list[FiniteFloat | None]
+    n: list[Count]
+    confidence: list[Bounded | None]
+    accuracy: list[Bounded | None]
 
 
 class KeptCalibration(_Part):
     """Calibration of a row, a group of it, or one training."""
 
-    n: int
+    n: Count
     ece: SavedEstimate
     ece_equal_mass: SavedEstimate
     ece_positive: SavedEstimate
@@ -52,8 +54,8 @@ class KeptCalibration(_Part):
 class KeptReport(KeptCalibration):
     """Calibration of a row and its groups."""
 
-    bins: int
-    draws: int
+    bins: Count
+    draws: Count
     groups: list[KeptCalibration] = []
 
 
@@ -76,8 +78,8 @@ class KeptLeftOut(_Part):
     """A group under the smallest size."""
 
     group: str
-    rate: str
-    n: int
+    rate: Literal["accuracy", "selection_rate", "tpr", "fpr"]
+    n: Count
     reason: str
     class_name: str | None = None
 
@@ -103,9 +105,9 @@ class KeptRow(SavedRow):
 class KeptOptions(_Part):
     """How the board was judged."""
 
-    min_group: int | None = None
-    draws: int
-    seed: int
+    min_group: Annotated[int, Field(ge=1, lt=MOST_PARAMETERS)] | None = None
+    draws: Annotated[int, Field(ge=1, le=MOST_DRAWS)]
+    seed: Count
 
 
 class KeptRequest(_Part):

@@ -55,6 +55,7 @@ class Update:
         held: (task, results file) of runs that are there, but belong to a row of which another run is gone.
         blocks: tables of reports on the boards.
         board: the board that is updated.
+        notes: on runs that keep a name against another board's.
     """
 
     wanted: Wanted
@@ -62,6 +63,7 @@ class Update:
     held: frozenset[tuple[str, str]]
     blocks: tuple[Block, ...]
     board: KeptBoard
+    notes: tuple[str, ...] = ()
 
 
 def plan_update(folder: Path, wanted: Wanted) -> Update:
@@ -79,12 +81,17 @@ def plan_update(folder: Path, wanted: Wanted) -> Update:
     names: dict[str, str] = {}
     rows: dict[tuple[str, str, str], Row] = {}
     held: set[tuple[str, str]] = set()
-    for path, board in boards:
+    notes: dict[str, None] = {}
+    for number, (path, board) in enumerate(boards):
         for kept in board.rows:
             sources = [_source(path, source) for source in kept.sources]
             there = [source for source in sources if source in names or _is_there(source)]
             if sources and len(there) == len(sources):
-                names |= dict(zip(sources, kept.members, strict=True))
+                for source, name in zip(sources, kept.members, strict=True):
+                    own = names.get(source) or (_chosen_name(source) if number else None)
+                    names[source] = name if own is None or _is_short_of(own, name) else own
+                    if names[source] != name:
+                        notes[f"{path} calls {names[source]} {name}: it keeps its own name"] = None
             else:
                 rows.setdefault((kept.task, kept.axis, kept.variant), row_of(kept, board, tuple(sources)))
                 held |= {(kept.task, source) for source in there}
@@ -94,11 +101,32 @@ def plan_update(folder: Path, wanted: Wanted) -> Update:
     options = _options([board.request for _, board in boards], runs, wanted)
     merged = replace(options, runs=runs, names={**names, **wanted.names})
     blocks = dict.fromkeys(block for _, board in boards for block in board.blocks)
-    return Update(merged, tuple(rows.values()), frozenset(held), tuple(blocks), boards[0][1])
+    return Update(merged, tuple(rows.values()), frozenset(held), tuple(blocks), boards[0][1], tuple(notes))
 
 
 def _source(folder: Path, source: str) -> str:
+    """Where a run lies.
+
+    Raises:
+        GroupgapError: for a path that no board of ours holds: its paths are from its folder.
+    """
+    if Path(source).is_absolute():
+        raise GroupgapError(
+            f"{folder}: broken (sources: {source!r:.200} is no path from the board's folder): name the run's folder "
+            "itself, or build the board again"
+        )
     return os.path.normpath(folder.resolve() / source)
+
+
+def _chosen_name(source: str) -> str | None:
+    """The name that a run's own ``variant.json`` tells."""
+    variant = find_runs([source])[0][0].variant
+    return variant.name if variant.chosen else None
+
+
+def _is_short_of(own: str, name: str) -> bool:
+    """Whether a board's name is the run's own, or that with what tells it from its namesakes."""
+    return name == own or name.startswith(f"{own} (")
 
 
 def _is_there(source: str) -> bool:
@@ -169,4 +197,5 @@ def with_earlier(board: Board, update: Update, stayed: Sequence[Row]) -> Board:
         f"task {row.task}: the runs of {row.variant} are gone: its row stands as it was written, compared with no other"
         for row in stayed
     )
-    return replace(board, blocks=(*board.blocks, *earlier), notes=tuple(dict.fromkeys((*board.notes, *notes))))
+    notes = tuple(dict.fromkeys((*board.notes, *update.notes, *notes)))
+    return replace(board, blocks=(*board.blocks, *earlier), notes=notes)

@@ -183,3 +183,67 @@ def test_sources_that_lead_nowhere_are_gone(runs: Path, tmp_path: Path) -> None:
     (out / "board.json").write_text(json.dumps(document))
     assert board("--update", out, runs / "lora") == 0
     assert len(read(out)["pairs"][0]["not_compared"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "key"),
+    [
+        (("trained_parameters",), 10**4000, "trained_parameters"),
+        (("n",), -5, "n"),
+        (("shots",), 10**4000, "shots"),
+        (("left_out",), [{"group": "zz", "rate": "nope", "n": 3, "reason": "r"}], "left_out.0.rate"),
+    ],
+)
+def test_a_number_or_word_that_no_board_has_is_refused_by_its_key(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: tuple[str], value: object, key: str
+) -> None:
+    out = tmp_path / "out"
+    assert board(runs / "base", "-o", out, *OPTIONS) == 0
+    document = read(out)
+    document["rows"][0] |= {place[0]: value, "sources": ["../gone.json"]}
+    (out / "board.json").write_text(json.dumps(document))
+    assert board("--update", out, runs / "lora") == 2
+    assert f"broken (rows.0.{key}: " in capsys.readouterr().err
+
+
+def test_a_board_cannot_ask_for_more_draws_than_memory_holds(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert board(runs / "base", "-o", out, *OPTIONS) == 0
+    document = read(out)
+    document["options"]["draws"] = 10**9
+    (out / "board.json").write_text(json.dumps(document))
+    assert board("--update", out, runs / "lora") == 2
+    assert "broken (options.draws: Input should be less than or equal to 1000000)" in capsys.readouterr().err
+
+
+def test_a_board_from_elsewhere_opens_no_path_of_the_disk(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    assert board(runs / "base", "-o", mine, *OPTIONS) == 0
+    assert board(runs / "full", "-o", theirs, *OPTIONS) == 0
+    document = read(theirs)
+    document["rows"][0]["sources"] = [str((theirs / document["rows"][0]["sources"][0]).resolve())]
+    (theirs / "board.json").write_text(json.dumps(document))
+    assert board("--update", mine, theirs) == 2
+    assert "is no path from the board's folder): name the run's folder itself" in capsys.readouterr().err
+    assert set(rows_of(mine)) == {"base"}
+
+
+def test_a_board_from_elsewhere_does_not_rename_a_run(runs: Path, tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    assert board(runs / "base", "--name", f"{runs / 'base'}=my base", "-o", mine, *OPTIONS) == 0
+    assert board(runs / "base", runs / "full", "-o", theirs, *OPTIONS) == 0
+    document = read(theirs)
+    for row in document["rows"]:
+        row["members"] = [f"their {row['variant']}"]
+    (theirs / "board.json").write_text(json.dumps(document))
+    assert board("--update", mine, theirs) == 0
+    assert set(rows_of(mine)) == {"my base", "full"}
+    said = [note.rpartition("/")[2] for note in read(mine)["notes"] if " calls " in note]
+    assert sorted(said) == [
+        "theirs calls full their full: it keeps its own name",
+        "theirs calls my base their base: it keeps its own name",
+    ]
