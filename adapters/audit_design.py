@@ -1,13 +1,22 @@
-"""Who is audited and what each shadow is trained on: drawn from ids and a seed, and checked before judging."""
+"""Who is audited and what each shadow is trained on: drawn from ids and a seed, and checked before judging.
+
+Everything goes by units: rows of the same content, copies of a row, and rows of one pair. A model that saw one row of a
+unit knows the others, so no unit is member and non-member at once, and one row stands for it: the tests of an attack
+take its rows as independent.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.cluster.hierarchy import DisjointSet
 
 from ..errors import GroupgapError
 from ..harness_tasks.rows import stem_of
@@ -15,6 +24,22 @@ from ..harness_tasks.rows import stem_of
 DESIGNS = ("offline", "online")
 MEMBER_SHARE, OTHER_SHARE = 0.125, 0.5  # of the training part and of the test part: arXiv 2405.17512
 LEAST_SHADOWS = 2
+CONTENT = ("image_sha256", "text")  # the fields of a document that are its content, the first that it has
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The rows that an audit is drawn from.
+
+    Attributes:
+        trained: the rows that the target was trained on.
+        held_out: rows that it never saw, nor was chosen by.
+        units: row to the name of its unit (:func:`units_of`); a row that is not named is a unit with its copies.
+    """
+
+    trained: Sequence[str]
+    held_out: Sequence[str]
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +52,8 @@ class AuditDesign:
         others: audited rows that it was not trained on.
         shadow_rows: for each shadow the rows that it is trained on.
         seed: of the draw.
+        units: row to its unit, of all rows that could be drawn.
+        left_out: how many rows could not be drawn, by the reason, for the report; reasons without a row are not named.
     """
 
     kind: str
@@ -34,6 +61,8 @@ class AuditDesign:
     others: tuple[str, ...]
     shadow_rows: tuple[tuple[str, ...], ...]
     seed: int
+    units: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def examples(self) -> tuple[str, ...]:
@@ -48,18 +77,55 @@ class AuditDesign:
             len(seen), len(self.examples)
         )
 
+    def units_among(self, rows: Iterable[str]) -> Counter[str]:
+        """Unit to how many of these rows are of it."""
+        return Counter(self.unit(row) for row in rows)
 
-def draw_audit(
-    trained: Sequence[str], held_out: Sequence[str], kind: str, shadows: int, most: int | None = None, seed: int = 25
-) -> AuditDesign:
-    """Draw an audit: an eighth of the training rows against half of the held-out ones, and the shadows' rows.
+    def unit(self, row: str) -> str:
+        """The unit of a row."""
+        return self.units.get(row) or stem_of(row)
 
-    Copies of a row (``id#copy2``) go together: a shadow that saw one has seen the other. The draw depends on the ids
-    and the seed only, not on their order.
+
+def units_of(documents: Mapping[str, Mapping[str, Any]], axes: Collection[str], pair: str | None) -> dict[str, str]:
+    """Row -> its unit: rows are of one unit that are copies, have the same content, or are of one pair, over any chain.
+
+    The content is the image's hash or the text; of a document with neither, all its fields but its id and its groups.
 
     Args:
-        trained: the rows that the target was trained on.
-        held_out: rows that it never saw, nor was chosen by.
+        documents: by id.
+        axes: the fields that hold groups.
+        pair: the field whose value makes documents one unit (``metadata.fair.cluster``), or None.
+
+    Returns:
+        Row to the first stem of its unit, in the order of texts: a row alone is named by its own.
+    """
+    rows = DisjointSet(documents)
+    first: dict[tuple[str, str], str] = {}
+    for row, document in documents.items():
+        keys = [("stem", stem_of(row)), ("content", _content(document, axes))]
+        keys += [("pair", str(document[pair]))] if pair else []
+        for key in keys:
+            rows.merge(first.setdefault(key, row), row)
+    return {row: unit for of_unit in rows.subsets() for unit in [min(map(stem_of, of_unit))] for row in of_unit}
+
+
+def _content(document: Mapping[str, Any], axes: Collection[str]) -> str:
+    known = next((f"{name}:{document[name]}" for name in CONTENT if document.get(name)), None)
+    if known is None:
+        told = {name: value for name, value in document.items() if name != "id" and name not in axes}
+        known = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def draw_audit(pool: Pool, kind: str, shadows: int, most: int | None = None, seed: int = 25) -> AuditDesign:
+    """Draw an audit: an eighth of the training units against half of the held-out ones, and the shadows' rows.
+
+    One row a unit is audited; held-out rows of a unit that the target was trained on are not. The rows of a unit go
+    together: a shadow that saw one has seen the others. The draw depends on the ids, the units and the seed only, not
+    on their order.
+
+    Args:
+        pool: the rows.
         kind: one of :data:`DESIGNS`.
         shadows: how many; even for ``online``.
         most: at most so many members, and as many others; None for the shares above.
@@ -69,23 +135,28 @@ def draw_audit(
         GroupgapError: an unknown kind, too few shadows or an odd number of them, too few rows, a row on both sides.
     """
     _check_request(kind, shadows, most)
-    both = {stem_of(row) for row in trained} & {stem_of(row) for row in held_out}
+    both = {stem_of(row) for row in pool.trained} & {stem_of(row) for row in pool.held_out}
     if both:
         raise GroupgapError(f"{len(both):,} rows are training rows and held out at once: no audit can tell them apart")
-    members = _first(trained, MEMBER_SHARE, most, f"{seed}:member")
-    others = _first(held_out, OTHER_SHARE, most, f"{seed}:other")
+    everything = sorted({*pool.trained, *pool.held_out})
+    units = {row: pool.units.get(row) or stem_of(row) for row in everything}
+    trained, held_out, left_out = _candidates(pool, units, seed)
+    members = _first(trained, units, MEMBER_SHARE, most, f"{seed}:member")
+    others = _first(held_out, units, OTHER_SHARE, most, f"{seed}:other")
     if not members or not others:
-        raise GroupgapError(f"{len(trained):,} training rows and {len(held_out):,} others are too few for an audit")
-    everything = sorted({*trained, *held_out})
+        told = "".join(f"; left out: {count:,} {reason.replace('_', ' ')}" for reason, count in left_out.items())
+        raise GroupgapError(
+            f"{len(trained):,} training rows and {len(held_out):,} others are too few for an audit{told}"
+        )
     if kind == "online":
-        rows = _half_each(everything, shadows, seed)
+        rows = _half_each(everything, units, shadows, seed)
     else:
-        audited = {stem_of(row) for row in (*members, *others)}
-        pool = [row for row in everything if stem_of(row) not in audited]
-        rows = tuple(_first(pool, 0.5, None, f"{seed}:shadow {number}") for number in range(shadows))
+        audited = {units[row] for row in (*members, *others)}
+        free = [row for row in everything if units[row] not in audited]
+        rows = tuple(_first(free, units, 0.5, None, f"{seed}:shadow {number}") for number in range(shadows))
         if not rows[0]:
             raise GroupgapError("no rows are left for the shadows: audit fewer (--audit)")
-    return AuditDesign(kind, members, others, rows, seed)
+    return AuditDesign(kind, members, others, rows, seed, units, left_out)
 
 
 def _check_request(kind: str, shadows: int, most: int | None) -> None:
@@ -99,25 +170,45 @@ def _check_request(kind: str, shadows: int, most: int | None) -> None:
         raise GroupgapError(f"--audit {most}: expected 1 or more")
 
 
+def _candidates(pool: Pool, units: Mapping[str, str], seed: int) -> tuple[list[str], list[str], dict[str, int]]:
+    """The rows that may be audited, one of each unit: training rows, others, and how many are left out, by reason."""
+    known = {units[row] for row in pool.trained}
+    unseen = [row for row in pool.held_out if units[row] not in known]
+    trained, others = (_one_each(rows, units, f"{seed}:unit") for rows in (pool.trained, unseen))
+    left_out = {
+        "held_out_rows_of_trained_units": len(pool.held_out) - len(unseen),
+        "further_rows_of_a_unit": len(pool.trained) - len(trained) + len(unseen) - len(others),
+    }
+    return trained, others, {reason: count for reason, count in left_out.items() if count}
+
+
 def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _first(rows: Sequence[str], share: float, most: int | None, salt: str) -> tuple[str, ...]:
-    """That share of the rows in a hashed order, copies together; sorted by id."""
+def _one_each(rows: Sequence[str], units: Mapping[str, str], salt: str) -> list[str]:
+    """One row of each unit: the first in a hashed order, copies after their row."""
+    chosen: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: (_key(f"{salt}:{stem_of(row)}"), row)):
+        chosen.setdefault(units[row], row)
+    return list(chosen.values())
+
+
+def _first(rows: Sequence[str], units: Mapping[str, str], share: float, most: int | None, salt: str) -> tuple[str, ...]:
+    """That share of the rows in a hashed order, units together; sorted by id."""
     count = int(len(rows) * share) if most is None else min(most, len(rows))
-    ordered = sorted(rows, key=lambda row: (_key(f"{salt}:{stem_of(row)}"), row))
+    ordered = sorted(rows, key=lambda row: (_key(f"{salt}:{units[row]}"), row))
     if 0 < count < len(ordered):
-        while count and stem_of(ordered[count - 1]) == stem_of(ordered[count]):
-            count -= 1  # rather one less than half of a row's copies
+        while count and units[ordered[count - 1]] == units[ordered[count]]:
+            count -= 1  # rather one less than half of a unit
     return tuple(sorted(ordered[:count]))
 
 
-def _half_each(rows: Sequence[str], shadows: int, seed: int) -> tuple[tuple[str, ...], ...]:
-    """Rows of each shadow, each row in exactly half of the shadows."""
+def _half_each(rows: Sequence[str], units: Mapping[str, str], shadows: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """Rows of each shadow, each unit in exactly half of the shadows."""
     chosen: list[list[str]] = [[] for _ in range(shadows)]
     for row in rows:
-        order = sorted(range(shadows), key=lambda number: _key(f"{seed}:shadow {number}:{stem_of(row)}"))
+        order = sorted(range(shadows), key=lambda number: _key(f"{seed}:shadow {number}:{units[row]}"))
         for number in order[: shadows // 2]:
             chosen[number].append(row)
     return tuple(map(tuple, chosen))
@@ -133,16 +224,23 @@ def check_members(design: AuditDesign, trained: Iterable[str], target: str) -> d
         Counts, for the report.
 
     Raises:
-        GroupgapError: a member that the target was not trained on, or a non-member (or a copy of one) that it was.
+        GroupgapError: a member that the target was not trained on, a non-member of a unit that it was; two rows of a
+            unit.
     """
     rows = frozenset(trained)
-    stems = {stem_of(row) for row in rows}
+    seen = design.units_among(rows)
     strangers = sum(row not in rows for row in design.members)
-    leaked = sum(stem_of(row) in stems for row in design.others)
+    leaked = sum(design.unit(row) in seen for row in design.others)
     if strangers or leaked:
         raise GroupgapError(
             f"{target}: the audit leaks: {strangers:,} of {len(design.members):,} members are not among its training "
             f"rows, and {leaked:,} of {len(design.others):,} non-members are: audit the rows of its own training.json"
+        )
+    further = len(design.examples) - len(design.units_among(design.examples))
+    if further:
+        raise GroupgapError(
+            f"{target}: {further:,} of {len(design.examples):,} audited rows are of the same content or the same pair "
+            "as another: the tests would take them for independent"
         )
     return {"members": len(design.members), "nonmembers": len(design.others), "target_rows": len(rows)}
 
@@ -151,15 +249,24 @@ def check_shadows(design: AuditDesign, trained: Mapping[str, Iterable[str]]) -> 
     """Compare the design with the rows that the shadows say they were trained on, shadow by shadow in its order.
 
     Raises:
-        GroupgapError: a shadow that was trained on other rows; an audited row in the wrong number of shadows.
+        GroupgapError: a shadow that was trained on other rows, or on a part of an audited unit; an audited row in the
+            wrong number of shadows.
     """
     for (name, rows), planned in zip(trained.items(), design.shadow_rows, strict=True):
         if set(rows) != set(planned):
             raise GroupgapError(f"{name}: was not trained on the rows that the audit drew for it: remove its folder")
-    counts = design.inside.sum(axis=0)
+    whole = design.units_among({*design.units, *design.examples})
+    units = [design.unit(row) for row in design.examples]
+    counts = np.zeros(len(units), dtype=np.int64)
+    torn = np.zeros(len(units), dtype=np.bool_)
+    for planned in design.shadow_rows:
+        there = design.units_among(planned)
+        counts += [unit in there for unit in units]
+        torn |= np.array([there[unit] not in (0, whole[unit]) for unit in units], dtype=np.bool_)
     expected = len(design.shadow_rows) // 2 if design.kind == "online" else 0
-    if (counts != expected).any():
-        wrong = int((counts != expected).sum())
+    wrong = int((torn | (counts != expected)).sum())
+    if wrong:
         raise GroupgapError(
-            f"{wrong:,} audited rows are not in exactly {expected} of {len(design.shadow_rows)} shadows"
+            f"{wrong:,} audited rows, with all rows of the same content or pair, are not in exactly {expected} of "
+            f"{len(design.shadow_rows)} shadows"
         )

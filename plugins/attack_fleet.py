@@ -19,21 +19,18 @@ from typing import Any
 import numpy as np
 
 from ..adapters.attack_scores import FILE, AuditScores, write_scores
-from ..adapters.audit_design import DESIGNS, AuditDesign, check_members, check_shadows, draw_audit
+from ..adapters.audit_design import DESIGNS, AuditDesign, Pool, check_members, check_shadows, draw_audit, units_of
 from ..adapters.resolve import resolve
 from ..adapters.roster import Roster, TaskChoice, load_roster
 from ..adapters.training.record import Training, has_record, made_by, read_training
 from ..adapters.training.shadows import ShadowPlan, train_shadows
 from ..adapters.variant import Variant
 from ..errors import GroupgapError, one_line, one_line_for_mistakes
-from ..metrics import logit_confidence
-from .fleet import RUNS, Fleet
-from .fleet_plan import make_plan
-from .fleet_tasks import load_questions, load_task
-from .plan_command import choices
+from .attack_asking import Asking, ask_all, check_names
+from .fleet_tasks import load_task
 from .run_folder import folder_name
 
-SHADOWS, ROWS = "shadows", "audit-rows.txt"
+SHADOWS = "shadows"
 Say = Callable[[str], None]
 
 
@@ -76,22 +73,23 @@ def make_scores(request: Request, say: Say) -> Path:
     """
     roster = load_roster(request.roster)
     targets = _targets(roster)
+    check_names([one.variant.name for one in targets])
     first = targets[0].training
+    if request.looks == 2 and first.form != "image_classifier":
+        raise GroupgapError("--looks 2: only images can be mirrored; texts have one look")
     task = _task(first)
     documents, held_out = _documents(task, first)
-    design = draw_audit(first.row_ids, held_out, request.design, request.shadows, request.most, request.seed)
+    pool = _pool(task, documents, first, held_out)
+    design = draw_audit(pool, request.design, request.shadows, request.most, request.seed)
     counts = {one.variant.name: check_members(design, one.training.row_ids, one.variant.name) for one in targets}
-    say(f"audit: {len(design.members):,} training rows against {len(design.others):,} others")
+    told = [f"{count:,} {reason.replace('_', ' ')} left out" for reason, count in design.left_out.items()]
+    say("; ".join([f"audit: {len(design.members):,} training rows against {len(design.others):,} others", *told]))
     recipes = {one.variant.name: _shadow_target(one, targets, request.shadow) for one in targets}
     trained = _trained_shadows(request, design, documents, recipes, say)
     variants = _variants(request, targets, recipes, trained)
-    looks = _looks(request, first)
-    asked = {name + mark: _looking(variants[name], mark) for mark in looks for name in variants}
-    folder = _ask(request, roster.path, first, design, asked, say)
-    answers = {}
-    for name in variants:
-        folders = [folder / folder_name(name + mark) for mark in looks]
-        answers[name] = np.stack([_statistics(one, design, task.label_field) for one in folders], axis=1)
+    choice = TaskChoice(first.task, options=dict(first.task_options))
+    asking = Asking(request.out, roster.path, choice, task.label_field, _command(request), say)
+    answers = ask_all(asking, design, variants, mirrored=request.looks == 2)
     groups = _groups(task, documents, design)
     audits = []
     for one in targets:
@@ -180,19 +178,26 @@ def _documents(task: Any, training: Training) -> tuple[dict[str, Mapping[str, An
     return rows, [str(document["id"]) for document in held_out]
 
 
+def _pool(task: Any, documents: Mapping[str, Mapping[str, Any]], training: Training, held_out: Sequence[str]) -> Pool:
+    """The rows that are audited or trained on, and which of them are one unit."""
+    rows = {row: documents[row] for row in (*training.row_ids, *held_out)}
+    pair = task.config.metadata["fair"].get("cluster")
+    return Pool(training.row_ids, held_out, units_of(rows, {axis.field for axis in task.code.axes}, pair))
+
+
 def _shadow_target(target: _Target, targets: Sequence[_Target], shadow: str) -> _Target:
-    """Whose recipe a target's shadows follow: the first target of that recipe."""
+    """Whose recipe a target's shadows follow: the first target of that recipe, from the same files of the base."""
     if shadow == "lora" and target.variant.method != "lora":
-        found = [one for one in targets if one.variant.method == "lora" and one.training.base == target.training.base]
+        found = [one for one in targets if one.variant.method == "lora" and _base(one) == _base(target)]
         if not found:
             raise GroupgapError(f"--shadow lora: {target.variant.name} has no LoRA target of the same base beside it")
         return found[0]
-    same = (
-        one
-        for one in targets
-        if one.training.recipe == target.training.recipe and one.training.base == target.training.base
-    )
-    return next(same)
+    return next(one for one in targets if one.training.recipe == target.training.recipe and _base(one) == _base(target))
+
+
+def _base(target: _Target) -> tuple[str, dict[str, str]]:
+    """What a target was trained from: the name, and the hashes of the files that it had then."""
+    return target.training.base, dict(target.training.base_hashes)
 
 
 def _trained_shadows(
@@ -221,68 +226,20 @@ def _variants(
     targets: Sequence[_Target],
     recipes: Mapping[str, _Target],
     trained: Mapping[str, Sequence[Training]],
-) -> dict[str, Variant]:
-    """Everyone who is asked, by the name of its run; shadows are served as their target is."""
-    found = {one.variant.name: one.variant for one in targets}
+) -> list[Variant]:
+    """Everyone who is asked; shadows are served as their target is."""
     lenders = {one.variant.name: one.variant for one in recipes.values()}
+    found = [one.variant for one in targets]
     for name, records in trained.items():
         for record in records:
             weights = str((_shadow_folder(request, name) / record.name).resolve())
             shadow = replace(lenders[name], name=_shadow_name(name, record), weights=weights, revision=None)
-            found[shadow.name] = replace(shadow, seed=record.seed)
+            found.append(replace(shadow, seed=record.seed))
     return found
-
-
-def _looks(request: Request, training: Training) -> tuple[str, ...]:
-    """What is added to a variant's name for each look at the examples."""
-    if request.looks == 1:
-        return ("",)
-    if training.form != "image_classifier":
-        raise GroupgapError("--looks 2: only images can be mirrored; texts have one look")
-    return "", " mirrored"
-
-
-def _looking(variant: Variant, mark: str) -> Variant:
-    options = {**variant.engine_options, **({"mirror": True} if mark else {})}
-    return replace(variant, name=variant.name + mark, engine_options=options)
 
 
 def _shadow_name(target: str, record: Training) -> str:
     return f"{target} {record.name}"
-
-
-def _ask(
-    request: Request, path: Path, training: Training, design: AuditDesign, variants: Mapping[str, Variant], say: Say
-) -> Path:
-    """Run everyone through the fleet on the audited rows alone; returns the folder of the runs."""
-    rows = request.out / ROWS
-    rows.write_text("\n".join(sorted(design.examples)) + "\n", encoding="utf-8")
-    task = TaskChoice(training.task, options=_options(training, part="all", only=str(rows.resolve())))
-    roster = Roster(path, (task,), tuple(variants.values()))
-    plan = make_plan(roster, say)
-    if plan.refused:
-        name, reason = next(iter(plan.refused.items()))
-        raise GroupgapError(f"{len(plan.refused)} models cannot be served; {name}: {reason}")
-    summary = Fleet(request.out, load_questions(choices(roster)), _command(request), say).run(plan)
-    if summary.failed:
-        name, reason = next(iter(summary.failed.items()))
-        raise GroupgapError(f"{len(summary.failed)} models failed; {name}: {reason}; the same command goes on")
-    return request.out / RUNS
-
-
-def _statistics(folder: Path, design: AuditDesign, label: str) -> Any:
-    """(n,) the logit-scaled confidence of each audited row, from the samples that lm-eval logged."""
-    found: dict[str, float] = {}
-    for path in sorted(folder.glob("samples_*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                sample = json.loads(line)
-                replies = [float(reply[0]) for reply in sample["filtered_resps"]]
-                found[str(sample["doc"]["id"])] = float(logit_confidence(replies, int(sample["doc"][label])))
-    missing = [row for row in design.examples if row not in found]
-    if missing:
-        raise GroupgapError(f"{folder}: {len(missing):,} of {len(design.examples):,} audited rows were not answered")
-    return np.array([found[row] for row in design.examples])
 
 
 def _groups(
@@ -308,6 +265,7 @@ def _audit(
             "shadows": _recipe_hash(lender.training),
         },
         **facts,
+        **design.left_out,
         "design": design.kind,
         "audit_seed": design.seed,
         "shadow_method": lender.variant.method,

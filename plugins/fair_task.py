@@ -119,9 +119,10 @@ class FairTask(ConfigurableTask):
         if self.options.only is None:
             return documents
         try:
-            wanted = dict.fromkeys(Path(self.options.only).read_text(encoding="utf-8").splitlines())
+            lines = Path(self.options.only).read_text(encoding="utf-8").split("\n")  # an id may hold a U+2028
         except (OSError, ValueError) as error:
             raise GroupgapError(f"option only={self.options.only}: cannot be read ({error})") from error
+        wanted = dict.fromkeys(filter(None, lines))
         kept = [document for document in documents if document["id"] in wanted]
         if len(kept) < len(wanted):
             raise GroupgapError(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
-from groupgap.adapters.audit_design import AuditDesign, check_members, check_shadows, draw_audit
+from groupgap.adapters.audit_design import AuditDesign, Pool, check_members, check_shadows, draw_audit, units_of
 from groupgap.errors import GroupgapError
+from groupgap.harness_tasks.splits import split_parts
+from groupgap.harness_tasks.tabular.utils import own_file
 from groupgap.metrics import attack_power
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 TRAINED, HELD_OUT = [f"t{row}" for row in range(400)], [f"h{row}" for row in range(100)]
 
@@ -21,7 +29,7 @@ def stem(row: str) -> str:
 @given(st.integers(40, 200), st.integers(20, 80), st.sampled_from(["offline", "online"]), st.integers(0, 5))
 def test_designs_are_what_they_say(trained: int, held_out: int, kind: str, seed: int) -> None:
     rows, others = [f"t{row}" for row in range(trained)], [f"h{row}" for row in range(held_out)]
-    design = draw_audit(rows, others, kind, 6, seed=seed)
+    design = draw_audit(Pool(rows, others), kind, 6, seed=seed)
     assert set(design.members) <= set(rows)
     assert set(design.others) <= set(others)
     assert len(design.members) == trained // 8
@@ -38,20 +46,23 @@ def test_designs_are_what_they_say(trained: int, held_out: int, kind: str, seed:
 
 
 def test_order_of_the_rows_does_not_matter_and_seed_does() -> None:
-    one, other = draw_audit(TRAINED, HELD_OUT, "offline", 3), draw_audit(TRAINED[::-1], HELD_OUT[::-1], "offline", 3)
+    one, other = (
+        draw_audit(Pool(TRAINED, HELD_OUT), "offline", 3),
+        draw_audit(Pool(TRAINED[::-1], HELD_OUT[::-1]), "offline", 3),
+    )
     assert (one.examples, one.shadow_rows) == (other.examples, other.shadow_rows)
-    assert draw_audit(TRAINED, HELD_OUT, "offline", 3, seed=26).examples != one.examples
+    assert draw_audit(Pool(TRAINED, HELD_OUT), "offline", 3, seed=26).examples != one.examples
     assert len({frozenset(rows) for rows in one.shadow_rows}) == 3
 
 
 def test_copies_of_a_row_go_together() -> None:
     """A shadow that saw the copy has seen the row."""
     rows = [name for row in range(200) for name in (f"t{row}", f"t{row}#copy2")]
-    design = draw_audit(rows, HELD_OUT, "offline", 4)
+    design = draw_audit(Pool(rows, HELD_OUT), "offline", 4)
     audited = {stem(row) for row in design.examples}
     for shadow in design.shadow_rows:
         assert not audited & {stem(row) for row in shadow}
-    online = draw_audit(rows, HELD_OUT, "online", 4)
+    online = draw_audit(Pool(rows, HELD_OUT), "online", 4)
     for shadow in online.shadow_rows:
         assert {row for row in shadow if row.startswith("t")} == {
             name for row in shadow if row.startswith("t") for name in (stem(row), f"{stem(row)}#copy2")
@@ -65,7 +76,7 @@ def test_a_copy_of_a_training_row_is_no_nonmember() -> None:
 
 
 def test_number_of_audited_rows_can_be_chosen() -> None:
-    design = draw_audit(TRAINED, HELD_OUT, "offline", 2, most=30)
+    design = draw_audit(Pool(TRAINED, HELD_OUT), "offline", 2, most=30)
     assert (len(design.members), len(design.others)) == (30, 30)
 
 
@@ -92,7 +103,7 @@ def test_the_released_scripts_leak_is_refused_and_shows_nothing_where_it_is_not(
     assert blind.low is not None
     assert blind.high is not None
     assert blind.low < 0.5 < blind.high
-    right = draw_audit(sorted(target), [row for row in rows if row not in target], "offline", 2)
+    right = draw_audit(Pool(sorted(target), [row for row in rows if row not in target]), "offline", 2)
     check_members(right, target, "full-13")
     assert (attack_power(scores(right.members), scores(right.others)).auc.value or 0) > 0.95
 
@@ -111,12 +122,148 @@ def test_the_released_scripts_leak_is_refused_and_shows_nothing_where_it_is_not(
 )
 def test_bad_requests_are_refused_in_words(options: dict[str, object], words: str) -> None:
     asked = {"trained": TRAINED, "held_out": HELD_OUT, "kind": "offline", "shadows": 4} | options
+    pool = Pool(asked.pop("trained"), asked.pop("held_out"))  # type: ignore[arg-type]
     with pytest.raises(GroupgapError) as error:
-        draw_audit(**asked)  # type: ignore[arg-type]
+        draw_audit(pool, **asked)  # type: ignore[arg-type]
     assert words in str(error.value)
 
 
 def test_a_shadow_of_other_rows_is_refused() -> None:
-    design = draw_audit(TRAINED, HELD_OUT, "offline", 2)
+    design = draw_audit(Pool(TRAINED, HELD_OUT), "offline", 2)
     with pytest.raises(GroupgapError, match="shadow-01: was not trained on the rows"):
         check_shadows(design, {"shadow-00": design.shadow_rows[0], "shadow-01": design.shadow_rows[0]})
+
+
+@pytest.mark.parametrize(("kind", "digest"), [("offline", "fcf085c5801b0141"), ("online", "95d3bfc6a5f5b766")])
+def test_the_draw_of_rows_that_are_alone_stays_what_it_was(kind: str, digest: str) -> None:
+    """Drawn before there were units: published audits can be repeated."""
+    design = draw_audit(Pool(TRAINED, HELD_OUT), kind, 4)
+    told = json.dumps([design.members, design.others, design.shadow_rows])
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == digest
+    assert design.left_out == {}
+
+
+def check_units(pool: Pool, design: AuditDesign, unit: Mapping[str, str]) -> None:
+    """What must hold of units that somebody else counted."""
+    seen = {unit[row] for row in pool.trained}
+    assert not seen & {unit[row] for row in design.others}
+    assert len({unit[row] for row in design.examples}) == len(design.examples)
+    everything = [*pool.trained, *pool.held_out]
+    for row, inside in zip(design.examples, design.inside.T, strict=True):
+        siblings = {other for other in everything if unit[other] == unit[row]}
+        counts = [len(siblings & set(rows)) for rows in design.shadow_rows]
+        assert set(counts) <= {0, len(siblings)}
+        assert [count > 0 for count in counts] == inside.tolist()
+        assert sum(inside) == (len(design.shadow_rows) // 2 if design.kind == "online" else 0)
+    check_members(design, pool.trained, "x")
+    check_shadows(design, {str(number): rows for number, rows in enumerate(design.shadow_rows)})
+
+
+@pytest.mark.parametrize("kind", ["offline", "online"])
+@pytest.mark.parametrize("id_column", [None, "key"])
+def test_a_text_under_two_ids_is_one_unit(tmp_path: Path, id_column: str | None, kind: str) -> None:
+    """Of two ids the split knows nothing: one goes to the training part, the other to the test part."""
+    lines = [f"k{row},sentence {row // 2},{('no', 'yes')[row % 2]},{'ab'[row // 2 % 2]}" for row in range(600)]
+    (tmp_path / "d.csv").write_text("key,text,label,g\n" + "\n".join(lines) + "\n")
+    asked = {"file": str(tmp_path / "d.csv"), "group_columns": "g", "positive": "yes", "id_column": id_column}
+    rows = own_file(**{name: value for name, value in asked.items() if value})
+    parts = split_parts(rows, "hash", 13)
+    documents = {str(one["id"]): one for part in ("train", "test") for one in parts[part]}
+    trained, held_out = ([str(one["id"]) for one in parts[part]] for part in ("train", "test"))
+    pool = Pool(trained, held_out, units_of(documents, {"g"}, None))
+    design = draw_audit(pool, kind, 4)
+    text = {row: str(one["text"]) for row, one in documents.items()}
+    check_units(pool, design, text)
+    known = {text[row] for row in trained}
+    leaks = sum(text[row] in known for row in held_out)
+    assert (leaks > 0) == (id_column is not None)
+    unseen = {text[row] for row in held_out} - known
+    further = len(trained) - len(known) + len(held_out) - leaks - len(unseen)
+    assert design.left_out == {
+        name: count
+        for name, count in (("held_out_rows_of_trained_units", leaks), ("further_rows_of_a_unit", further))
+        if count
+    }
+
+
+@pytest.mark.parametrize("kind", ["offline", "online"])
+def test_rows_of_a_pair_are_one_unit(kind: str) -> None:
+    """As WinoMT's: four sentences a pair, all in the training part, or two of them in the test part."""
+    documents = {
+        f"{pair:03d}{place}": {"id": "", "text": f"{place} {pair}", "pair": f"p{pair}"}
+        for pair in range(200)
+        for place in ("abcd" if pair % 5 else "ab")
+    }
+    trained = [row for row in documents if int(row[:3]) % 5]
+    held_out = [row for row in documents if int(row[:3]) % 5 == 0]
+    pool = Pool(trained, held_out, units_of(documents, (), "pair"))
+    design = draw_audit(pool, kind, 4)
+    assert (len(design.members), len(design.others)) == (160 // 8, 40 // 2)
+    check_units(pool, design, {row: row[:3] for row in documents})
+    assert design.left_out == {"further_rows_of_a_unit": 640 - 160 + 80 - 40}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6)), max_size=25))
+def test_units_are_connected_components(rows: list[tuple[int, int, int]]) -> None:
+    """Over copies, contents and pairs, by scipy's graphs."""
+    documents: dict[str, dict[str, object]] = {}
+    for place, (own, text, pair) in enumerate(rows):
+        row = f"{own}" if f"{own}" not in documents else f"{own}#copy{place + 2}"
+        documents[row] = {"id": row, "text": f"t{text}", "pair": pair, "group": [str(place)]}
+    keys = np.array(rows).reshape(-1, 1, 3)
+    _, component = connected_components((keys == keys.reshape(1, -1, 3)).any(axis=2))
+    units = units_of(documents, {"group"}, "pair")
+    assert set(units) == set(documents)
+    together = np.array([[units[a] == units[b] for b in documents] for a in documents]).reshape(len(rows), len(rows))
+    np.testing.assert_array_equal(together, component[:, None] == component[None, :])
+    for row, unit in units.items():
+        assert unit == min(stem(other) for other in documents if units[other] == units[row])
+
+
+def test_the_content_is_the_image_or_the_text_or_all_but_id_and_groups() -> None:
+    documents = {
+        "a": {"id": "a", "image_sha256": "x", "text": "1", "hue": ["red"]},
+        "b": {"id": "b", "image_sha256": "x", "text": "2", "hue": ["blue"]},
+        "c": {"id": "c", "question": "q", "label": 0, "hue": ["red"]},
+        "d": {"id": "d", "question": "q", "label": 0, "hue": ["blue"]},
+        "e": {"id": "e", "question": "q", "label": 1, "hue": ["blue"]},
+    }
+    assert units_of(documents, {"hue"}, None) == {"a": "a", "b": "a", "c": "c", "d": "c", "e": "e"}
+
+
+UNITS = {"t1": "t1", "t2": "t2", "h1": "h1", "h2": "t2", "h3": "h1"}
+
+
+@pytest.mark.parametrize(
+    ("others", "trained", "words"),
+    [
+        (("h2",), ["t1", "t2"], "1 of 1 non-members are"),
+        (("h1", "h3"), ["t1"], "1 of 3 audited rows are of the same content or the same pair as another"),
+    ],
+)
+def test_audits_whose_units_overlap_are_refused(others: tuple[str, ...], trained: Sequence[str], words: str) -> None:
+    design = AuditDesign("offline", ("t1",), others, (), 0, UNITS)
+    with pytest.raises(GroupgapError, match=words):
+        check_members(design, trained, "lora-13")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shadow_rows", "wrong"),
+    [
+        ("offline", (("t2",), ("h3",)), 1),  # a sibling of h1
+        ("online", (("t1", "h1"), ("h3",)), 1),  # h1 and its sibling are torn apart
+        ("online", (("t1", "h1", "h3"), ("h3",)), 1),
+    ],
+)
+def test_shadows_that_saw_a_part_of_a_unit_are_refused(
+    kind: str, shadow_rows: tuple[tuple[str, ...], ...], wrong: int
+) -> None:
+    design = AuditDesign(kind, ("t1",), ("h1",), shadow_rows, 0, UNITS)
+    with pytest.raises(GroupgapError, match=f"{wrong} audited rows, with all rows of the same content or pair"):
+        check_shadows(design, {str(number): rows for number, rows in enumerate(shadow_rows)})
+
+
+def test_an_audit_of_which_everything_is_left_out_says_so() -> None:
+    with pytest.raises(GroupgapError, match="0 others are too few for an audit; left out: 2 held out rows of trained"):
+        draw_audit(Pool(["a", "b"], ["c", "d"], {"c": "a", "d": "b"}), "offline", 2)

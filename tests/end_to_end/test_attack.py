@@ -13,6 +13,7 @@ import pytest
 import yaml
 from groupgap.adapters.attack_scores import read_scores
 from groupgap.adapters.training.record import read_training
+from groupgap.plugins.fleet_tasks import load_task
 
 pytestmark = pytest.mark.slow
 RECIPE = {
@@ -82,10 +83,34 @@ def test_the_report_says_what_was_done(attacked: SimpleNamespace) -> None:
     }
 
 
+def test_the_runs_are_apart_and_marked(attacked: SimpleNamespace) -> None:
+    """Half of their rows are training rows: no board may rank them."""
+    assert not (attacked.folder / "out" / "runs").exists()
+    told = [
+        json.loads(path.read_text())
+        for path in (attacked.folder / "out" / "attack-runs" / "runs").glob("*/variant.json")
+    ]
+    assert len(told) == 6
+    assert all(one["audit"] is True for one in told)
+
+
+def test_no_text_is_audited_twice_or_known_to_who_must_not_know_it(attacked: SimpleNamespace) -> None:
+    """The drawn remarks hold many that are word by word the same, under other ids, in both parts of the split."""
+    task = load_task("toy_religion_fair", {"part": "all"})
+    text = {document["id"]: document["text"] for document in task.test_docs()}
+    audit = read_scores(attacked.folder / "out" / "scores.parquet")[0]
+    assert len({text[row] for row in audit.examples}) == len(audit.examples)
+    known = {text[row] for row in read_training(attacked.folder / "trained" / "full-13").row_ids}
+    assert [text[row] in known for row in audit.examples] == audit.member.tolist()
+    for shadow in (attacked.folder / "out" / "shadows").glob("*/shadow-*"):
+        assert not {text[row] for row in audit.examples} & {text[row] for row in read_training(shadow).row_ids}
+    assert audit.facts["held_out_rows_of_trained_units"] > 0
+
+
 def test_the_statistic_is_that_of_the_logged_log_probabilities(attacked: SimpleNamespace) -> None:
     """By hand from lm-eval's own samples: two choices, so the logit is the difference of their log-probabilities."""
     (audit, *_) = read_scores(attacked.folder / "out" / "scores.parquet")
-    (samples,) = (attacked.folder / "out" / "runs" / audit.target).glob("samples_*.jsonl")
+    (samples,) = (attacked.folder / "out" / "attack-runs" / "runs" / audit.target).glob("samples_*.jsonl")
     by_hand = {}
     for line in samples.read_text().splitlines():
         sample = json.loads(line)

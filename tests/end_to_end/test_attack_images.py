@@ -78,7 +78,7 @@ def by_hand(attacked: SimpleNamespace, audit: AuditScores, mirrored: bool) -> li
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     documents = {}
-    for path in (attacked.folder / "out" / "runs" / audit.target).glob("samples_*.jsonl"):
+    for path in (attacked.folder / "out" / "attack-runs" / "runs" / audit.target).glob("samples_*.jsonl"):
         for line in path.read_text().splitlines():
             document = json.loads(line)["doc"]
             documents[document["id"]] = document
@@ -121,8 +121,10 @@ def test_the_report_is_online_and_stands_under_the_variants_of_a_board(attacked:
     assert {one["reading"] for one in attacks if one["attack"] == "lira"} == {
         f"online, {SHADOWS} shadows, variance residual"
     }
-    runs = [attacked.folder / "out" / "runs" / name for name in attacked.audits]
-    done = groupgap("board", *runs, "-o", attacked.folder / "board", "--with", report, "--draws", "50")
+    asked = groupgap("run", attacked.folder / "trained" / "roster.yaml", "-o", attacked.folder / "answers")
+    assert asked.returncode == 0, asked.stderr
+    runs = attacked.folder / "answers" / "runs"
+    done = groupgap("board", runs, "-o", attacked.folder / "board", "--with", report, "--draws", "999")
     assert done.returncode == 0, done.stderr
     blocks = json.loads((attacked.folder / "board" / "board.json").read_text())["blocks"]
     shown = {(block["variant"], block["task"], block["title"]) for block in blocks}
