@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import GroupgapError
+from ..harness_tasks.own_columns import MOST_GROUPS
 
 FILE = "scores.parquet"
 FACTS = b"groupgap.attack"
@@ -25,11 +28,14 @@ COLUMNS = {
     "statistic": "number, or a list with one for each augmentation: log p_y - log(1 - p_y) of the true class",
     "shadows": "list with an entry for each shadow, each like statistic; may be empty",
     "inside": "list of bool, one for each shadow: whether it was trained on the example",
-    "groups": "list of text, axis=group; may be empty",
+    "groups": "list of text, axis=group, a = in the axis written \\=; may be empty",
 }
 MOST_TARGETS, MOST_AXES = 1_000, 100  # beyond them a small file would cost hours or all memory
 MOST_VALUES = 1_000_000_000  # of all columns: 8 GB of numbers
+MOST_TEXTS = 10_000_000  # rows, and names of groups in all rows: each is an object of Python's
 OPTIONAL = ("shadows", "inside", "groups")
+_ESCAPED = re.compile(r"\\([\\=])")
+_NAMED = re.compile(r"((?:[^\\=]|\\.)*)=(.*)", re.DOTALL)  # an axis, to the first = that is not escaped, and a group
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -96,9 +102,9 @@ def _table(audit: AuditScores) -> pa.Table:
     single = audit.statistic.shape[1] == 1
     statistic = audit.statistic[:, 0] if single else list(audit.statistic)
     shadows = audit.shadows[:, :, 0].T if single else audit.shadows.transpose(1, 0, 2)
+    axes = {axis.replace("\\", r"\\").replace("=", r"\="): rows for axis, rows in audit.groups.items()}
     groups = [
-        [f"{axis}={name}" for axis, rows in audit.groups.items() for name in rows[row]]
-        for row in range(len(audit.examples))
+        [f"{axis}={name}" for axis, rows in axes.items() for name in rows[row]] for row in range(len(audit.examples))
     ]
     number = pa.float64()
     return pa.table(
@@ -150,16 +156,23 @@ def _read_table(path: Path) -> pa.Table:
     with pq.ParquetFile(path) as file:
         whole = file.schema_arrow
         names = [name for name in COLUMNS if whole.names.count(name) == 1]
-        if _values(file.metadata) > MOST_VALUES:
+        counts = _values(file.metadata)
+        if sum(counts.values()) > MOST_VALUES:
             raise GroupgapError(f"{path}: more than {MOST_VALUES:,} numbers: judge fewer targets at a time")
+        if max(file.metadata.num_rows, counts["groups"]) > MOST_TEXTS:
+            raise GroupgapError(f"{path}: more than {MOST_TEXTS:,} rows or names: judge fewer targets at a time")
         table = file.read(columns=names)
         return table.replace_schema_metadata(whole.metadata)
 
 
-def _values(metadata: pq.FileMetaData) -> int:
-    """The entries of all columns, those of lists counted: told by each column's header, checked when it is read."""
+def _values(metadata: pq.FileMetaData) -> Counter[str]:
+    """The entries of each column, those of lists counted: told by the columns' headers, checked when they are read."""
     groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
-    return sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+    columns = (group.column(place) for group in groups for place in range(group.num_columns))
+    counts: Counter[str] = Counter()
+    for column in columns:
+        counts[column.path_in_schema.partition(".")[0]] += column.num_values
+    return counts
 
 
 def _finite(text: str) -> float | str:
@@ -216,10 +229,14 @@ def _numbers(path: Path, table: pa.Table, name: str, depth: int) -> FloatArray:
             )
         shape.append(int(lengths[0]) if len(lengths) else 0)
         values = values.flatten()
-    if (
-        len(shape) - 1 > depth
-        or values.null_count
-        or not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type) or pa.types.is_null(values.type))
+    if values.null_count and not pa.types.is_null(values.type):
+        place = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+        row = place * shape[0] // len(values)
+        raise GroupgapError(
+            f"{path}: column {name!r}: a number is missing, of example {table['example'][row].as_py()!r:.80}"
+        )
+    if len(shape) - 1 > depth or not (
+        pa.types.is_floating(values.type) or pa.types.is_integer(values.type) or pa.types.is_null(values.type)
     ):
         raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}; got {table.column(name).type}")
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(shape)
@@ -247,20 +264,27 @@ def _groups(path: Path, table: pa.Table, n: int) -> dict[str, tuple[tuple[str, .
     if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in listed):
         raise GroupgapError(f"{path}: column 'groups': expected {COLUMNS['groups']}; got {table.column('groups').type}")
     found: dict[str, list[tuple[str, ...]]] = {}
+    known: dict[str, set[str]] = {}
     for row, names in enumerate(listed):
+        own: dict[str, dict[str, None]] = {}
         for axis, name in map(_split, names):
-            of_axis = found.setdefault(axis, [()] * n)
-            if len(found) > MOST_AXES:
+            if not axis or not name:
+                raise GroupgapError(f"{path}: column 'groups': a nameless axis or group: expected {COLUMNS['groups']}")
+            own.setdefault(axis, {})[name] = None
+        for axis, of_row in own.items():
+            found.setdefault(axis, [()] * n)[row] = tuple(of_row)
+            known.setdefault(axis, set()).update(of_row)
+            if len(known) > MOST_AXES or len(known[axis]) > MOST_GROUPS:
                 raise GroupgapError(
-                    f"{path}: column 'groups': more than {MOST_AXES} axes: expected {COLUMNS['groups']}"
+                    f"{path}: column 'groups': more than {MOST_AXES} axes, or {MOST_GROUPS} groups of one: expected "
+                    f"{COLUMNS['groups']}"
                 )
-            of_axis[row] = (*of_axis[row], name)
     return {axis: tuple(rows) for axis, rows in found.items()}
 
 
 def _split(name: str) -> tuple[str, str]:
-    axis, equals, group = name.partition("=")
-    return (axis, group) if equals else ("group", name)
+    found = _NAMED.fullmatch(name)
+    return (_ESCAPED.sub(r"\1", found[1]), found[2]) if found else ("group", name)
 
 
 def check_same_audit(audits: Sequence[AuditScores]) -> None:
@@ -271,7 +295,11 @@ def check_same_audit(audits: Sequence[AuditScores]) -> None:
     """
     first = audits[0]
     for other in audits[1:]:
-        if first.examples != other.examples or not np.array_equal(first.member, other.member):
-            raise GroupgapError(
-                f"{first.target!r:.80} and {other.target!r:.80} were audited on different examples: no paired test"
-            )
+        differ = None
+        if first.examples != other.examples:
+            differ = "were audited on different examples"
+        elif not np.array_equal(first.member, other.member):
+            count = int((first.member != other.member).sum())
+            differ = f"differ in which examples are members ({count:,} of {len(first.examples):,})"
+        if differ:
+            raise GroupgapError(f"{first.target!r:.80} and {other.target!r:.80} {differ}: no paired test")
