@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MARKER = "attack.json"
 FIGURE = "roc.svg"
+REPORT = "report"
+OWN = frozenset({"scores.parquet", "shadows", "attack-runs", "audit-rows.txt", REPORT})  # what an attack's folder holds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,27 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("roster", nargs="?", type=Path, help="a roster of variants made by `groupgap train`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for everything")
     parser.add_argument("--scores", type=Path, metavar="FILE", help="judge this scores.parquet; nothing is trained")
-    shadows = parser.add_argument_group("shadows (with a roster)")
-    shadows.add_argument("--shadows", type=int, default=16, metavar="N", help="how many for each target (default 16)")
+    shadows = parser.add_argument_group("shadows (with a roster)")  # defaults: where they are read, attack_fleet
+    shadows.add_argument("--shadows", type=int, metavar="N", help="how many for each target (default 16)")
     shadows.add_argument(
         "--design",
         choices=("offline", "online"),
-        default="offline",
         help="offline: no shadow sees an audited row; online: each row in half of them (default offline)",
     )
     shadows.add_argument(
         "--shadow",
         choices=("same", "lora"),
-        default="same",
         help="the target's own method, or LoRA for all as the paper did (default same)",
     )
     shadows.add_argument("--audit", type=int, metavar="N", help="audit at most so many members, and as many others")
-    shadows.add_argument(
-        "--audit-seed", type=int, default=25, metavar="N", help="draws audit and shadow rows (default 25)"
-    )
-    shadows.add_argument(
-        "--looks", type=int, choices=(1, 2), default=1, help="2: ask image models about each image mirrored, too"
-    )
+    shadows.add_argument("--audit-seed", type=int, metavar="N", help="draws audit and shadow rows (default 25)")
+    shadows.add_argument("--looks", type=int, choices=(1, 2), help="2: ask image models about each image mirrored, too")
     judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--attack",
@@ -71,8 +67,14 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.roster is None) == (args.scores is None):
         raise GroupgapError("give a roster to attack, or --scores FILE to judge scores that are there: one of the two")
-    scores = args.scores
-    report_folder = args.output / "report" if args.roster is not None else args.output
+    scores, report_folder = args.scores, args.output
+    if scores is None:
+        report_folder = args.output / REPORT
+        _check_folder(args.output)
+    elif _for_shadows(args):
+        raise GroupgapError(
+            f"{_for_shadows(args)[0]} is for a roster: with --scores nothing is drawn, trained or asked"
+        )
     check_output(report_folder, MARKER, SCHEMA, "an attack report")
     if scores is None:
         scores = args.output / "scores.parquet"
@@ -82,14 +84,34 @@ def run(args: argparse.Namespace) -> int:
     return _judge(args, scores, report_folder)
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse to train and ask into a folder that holds anything but an attack's own files.
+
+    Raises:
+        GroupgapError: naming what is there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise GroupgapError(f"{folder}: a file of this name is in the way: choose another folder by -o")
+    found = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    strange = [name for name in found if name not in OWN]
+    if strange:
+        raise GroupgapError(
+            f"{folder}: not empty and not an attack's folder ({strange[0]!r:.80} is in it): choose a new folder by -o"
+        )
+
+
+def _for_shadows(args: argparse.Namespace) -> list[str]:
+    """The given options that say how shadows are made, as words of a command line."""
+    names = ("shadows", "design", "shadow", "audit", "audit_seed", "looks")
+    given = ((f"--{name.replace('_', '-')}", getattr(args, name)) for name in names)
+    return [word for option, value in given if value is not None for word in (option, str(value))]
+
+
 def _make_scores(args: argparse.Namespace) -> int:
     """Train and ask in a process of its own, on the floor below this one."""
     package = __package__.rpartition(".")[0]
     command = [sys.executable, "-P", "-m", f"{package}.plugins.attack_fleet", str(args.roster), str(args.output)]
-    command += ["--shadows", str(args.shadows), "--design", args.design, "--shadow", args.shadow]
-    command += ["--audit-seed", str(args.audit_seed), "--looks", str(args.looks)]
-    command += [*(["--audit", str(args.audit)] if args.audit is not None else [])]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run([*command, *_for_shadows(args)], check=False).returncode
 
 
 def _judge(args: argparse.Namespace, scores: Path, folder: Path) -> int:

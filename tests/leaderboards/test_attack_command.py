@@ -14,12 +14,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from groupgap.adapters import attack_scores
 from groupgap.adapters.attack_scores import AuditScores, write_scores
 from groupgap.cli import main
+from groupgap.leaderboards.attack_command import OWN
 from groupgap.leaderboards.attack_plot import roc_figure
 from groupgap.leaderboards.attack_report import AttackOptions, build_report
 from groupgap.metrics import benjamini_hochberg
 from groupgap.metrics.lira import LiraOptions, lira_scores
+from groupgap.plugins import attack_asking, attack_fleet
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -202,6 +205,49 @@ def test_an_earlier_report_may_be_replaced_and_nothing_else(scores: Path, tmp_pa
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert main(["attack", "--scores", str(scores), "-o", str(tmp_path / "full")]) == 2
     assert "not empty and not an attack report of groupgap" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("strange", ["thesis.txt", "runs", "finished.json"])
+def test_a_roster_is_attacked_in_a_folder_of_its_own(tmp_path: Path, strange: str, capsys: Any) -> None:
+    """The answers of ``groupgap run`` stay apart from an audit's, and nobody's files get shadows beside them."""
+    out = tmp_path / "out"
+    for name in sorted(OWN):
+        (out / name).mkdir(parents=True)
+    (out / strange).mkdir()
+    assert main(["attack", str(tmp_path / "roster.yaml"), "-o", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"not empty and not an attack's folder ({strange!r} is in it): choose a new folder by -o" in said
+
+
+def test_an_attack_goes_on_in_its_folder(tmp_path: Path, capfd: Any) -> None:
+    """What an earlier attack left is no reason to refuse; the roster is missing."""
+    for name in sorted(OWN):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    assert main(["attack", str(tmp_path / "roster.yaml"), "-o", str(tmp_path / "out")]) == 2
+    assert "roster.yaml" in capfd.readouterr().err
+
+
+def test_an_attacks_folder_is_named_as_it_is_written() -> None:
+    assert {"report", attack_scores.FILE, attack_fleet.SHADOWS, attack_asking.ROWS, attack_asking.ASKED} == OWN
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--shadows", "4"),
+        ("--design", "online"),
+        ("--shadow", "same"),
+        ("--audit", "5"),
+        ("--audit-seed", "1"),
+        ("--looks", "1"),
+    ],
+)
+def test_options_of_a_roster_are_refused_with_scores(
+    scores: Path, tmp_path: Path, words: tuple[str, str], capsys: Any
+) -> None:
+    assert main(["attack", "--scores", str(scores), "-o", str(tmp_path / "out"), *words]) == 2
+    assert f"{words[0]} is for a roster: with --scores nothing is drawn, trained or asked" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_of_roster_and_scores(tmp_path: Path, capsys: Any) -> None:
