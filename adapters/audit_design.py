@@ -35,11 +35,17 @@ class Pool:
         trained: the rows that the target was trained on.
         held_out: rows that it never saw, nor was chosen by.
         units: row to the name of its unit (:func:`units_of`); a row that is not named is a unit with its copies.
+        validation: rows by which its epoch was chosen.
     """
 
     trained: Sequence[str]
     held_out: Sequence[str]
     units: Mapping[str, str] = field(default_factory=dict)
+    validation: Sequence[str] = ()
+
+    def unit(self, row: str) -> str:
+        """The unit of a row."""
+        return self.units.get(row) or stem_of(row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +126,9 @@ def _content(document: Mapping[str, Any], axes: Collection[str]) -> str:
 def draw_audit(pool: Pool, kind: str, shadows: int, most: int | None = None, seed: int = 25) -> AuditDesign:
     """Draw an audit: an eighth of the training units against half of the held-out ones, and the shadows' rows.
 
-    One row a unit is audited; held-out rows of a unit that the target was trained on are not. The rows of a unit go
-    together: a shadow that saw one has seen the others. The draw depends on the ids, the units and the seed only, not
-    on their order.
+    One row a unit is audited; held-out rows of a unit that the target was trained on, or chosen by, are not. The rows
+    of a unit go together: a shadow that saw one has seen the others. The draw depends on the ids, the units and the
+    seed only, not on their order.
 
     Args:
         pool: the rows.
@@ -139,7 +145,7 @@ def draw_audit(pool: Pool, kind: str, shadows: int, most: int | None = None, see
     if both:
         raise GroupgapError(f"{len(both):,} rows are training rows and held out at once: no audit can tell them apart")
     everything = sorted({*pool.trained, *pool.held_out})
-    units = {row: pool.units.get(row) or stem_of(row) for row in everything}
+    units = {row: pool.unit(row) for row in everything}
     trained, held_out, left_out = _candidates(pool, units, seed)
     members = _first(trained, units, MEMBER_SHARE, most, f"{seed}:member")
     others = _first(held_out, units, OTHER_SHARE, most, f"{seed}:other")
@@ -173,10 +179,13 @@ def _check_request(kind: str, shadows: int, most: int | None) -> None:
 def _candidates(pool: Pool, units: Mapping[str, str], seed: int) -> tuple[list[str], list[str], dict[str, int]]:
     """The rows that may be audited, one of each unit: training rows, others, and how many are left out, by reason."""
     known = {units[row] for row in pool.trained}
-    unseen = [row for row in pool.held_out if units[row] not in known]
+    strange = [row for row in pool.held_out if units[row] not in known]
+    chosen_by = {pool.unit(row) for row in pool.validation}
+    unseen = [row for row in strange if units[row] not in chosen_by]
     trained, others = (_one_each(rows, units, f"{seed}:unit") for rows in (pool.trained, unseen))
     left_out = {
-        "held_out_rows_of_trained_units": len(pool.held_out) - len(unseen),
+        "held_out_rows_of_trained_units": len(pool.held_out) - len(strange),
+        "held_out_rows_of_validation_units": len(strange) - len(unseen),
         "further_rows_of_a_unit": len(pool.trained) - len(trained) + len(unseen) - len(others),
     }
     return trained, others, {reason: count for reason, count in left_out.items() if count}

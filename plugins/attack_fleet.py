@@ -180,9 +180,12 @@ def _documents(task: Any, training: Training) -> tuple[dict[str, Mapping[str, An
 
 def _pool(task: Any, documents: Mapping[str, Mapping[str, Any]], training: Training, held_out: Sequence[str]) -> Pool:
     """The rows that are audited or trained on, and which of them are one unit."""
-    rows = {row: documents[row] for row in (*training.row_ids, *held_out)}
+    chosen_by = task.validation_docs() if task.has_validation_docs() else ()
+    validation = {str(document["id"]): dict(document) for document in chosen_by}
+    rows = {row: documents[row] for row in (*training.row_ids, *held_out)} | validation
     pair = task.config.metadata["fair"].get("cluster")
-    return Pool(training.row_ids, held_out, units_of(rows, {axis.field for axis in task.code.axes}, pair))
+    units = units_of(rows, {axis.field for axis in task.code.axes}, pair)
+    return Pool(training.row_ids, held_out, units, tuple(validation))
 
 
 def _shadow_target(target: _Target, targets: Sequence[_Target], shadow: str) -> _Target:

@@ -267,3 +267,13 @@ def test_shadows_that_saw_a_part_of_a_unit_are_refused(
 def test_an_audit_of_which_everything_is_left_out_says_so() -> None:
     with pytest.raises(GroupgapError, match="0 others are too few for an audit; left out: 2 held out rows of trained"):
         draw_audit(Pool(["a", "b"], ["c", "d"], {"c": "a", "d": "b"}), "offline", 2)
+
+
+def test_a_copy_of_a_validation_row_is_no_nonmember() -> None:
+    """The target's epoch was chosen by it."""
+    units = {f"h{row}": f"v{row}" for row in range(40)} | {f"v{row}": f"v{row}" for row in range(40)}
+    pool = Pool(TRAINED, HELD_OUT, units, [f"v{row}" for row in range(40)])
+    design = draw_audit(pool, "offline", 2)
+    assert len(design.others) == 30
+    assert not set(design.others) & set(units)
+    assert design.left_out == {"held_out_rows_of_validation_units": 40}

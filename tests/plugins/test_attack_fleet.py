@@ -49,8 +49,11 @@ def test_rows_of_a_text_and_of_a_pair_are_one_unit_of_the_pool() -> None:
     task = SimpleNamespace(
         config=SimpleNamespace(metadata={"fair": {"cluster": "pair"}}),
         code=SimpleNamespace(axes=[SimpleNamespace(field="gender")]),
+        has_validation_docs=lambda: True,
+        validation_docs=lambda: [{"id": "v", "text": "w", "pair": 3, "gender": []}],
     )
     rows = {"a": ("x", 1), "b": ("x", 2), "c": ("y", 2), "d": ("z", 3), "spare": ("z", 1)}
     documents = {row: {"id": row, "text": text, "pair": pair, "gender": []} for row, (text, pair) in rows.items()}
     pool = _pool(task, documents, SimpleNamespace(row_ids=("a", "b")), ["c", "d"])  # type: ignore[arg-type]
-    assert pool.units == {"a": "a", "b": "a", "c": "a", "d": "d"}
+    assert pool.units == {"a": "a", "b": "a", "c": "a", "d": "d", "v": "d"}
+    assert pool.validation == ("v",)
