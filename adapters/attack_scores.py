@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import GroupgapError
@@ -33,6 +34,7 @@ COLUMNS = {
 MOST_TARGETS, MOST_AXES = 1_000, 100  # beyond them a small file would cost hours or all memory
 MOST_VALUES = 1_000_000_000  # of all columns: 8 GB of numbers
 MOST_TEXTS = 10_000_000  # rows, and names of groups in all rows: each is an object of Python's
+TEXTS = ("target", "example", "groups")
 OPTIONAL = ("shadows", "inside", "groups")
 _ESCAPED = re.compile(r"\\([\\=])")
 _NAMED = re.compile(r"((?:[^\\=]|\\.)*)=(.*)", re.DOTALL)  # an axis, to the first = that is not escaped, and a group
@@ -154,15 +156,34 @@ def _read_table(path: Path) -> pa.Table:
         GroupgapError: too many entries.
     """
     with pq.ParquetFile(path) as file:
-        whole = file.schema_arrow
-        names = [name for name in COLUMNS if whole.names.count(name) == 1]
-        counts = _values(file.metadata)
-        if sum(counts.values()) > MOST_VALUES:
-            raise GroupgapError(f"{path}: more than {MOST_VALUES:,} numbers: judge fewer targets at a time")
-        if max(file.metadata.num_rows, counts["groups"]) > MOST_TEXTS:
-            raise GroupgapError(f"{path}: more than {MOST_TEXTS:,} rows or names: judge fewer targets at a time")
+        whole, told = file.schema_arrow, file.metadata
+    names = [name for name in COLUMNS if whole.names.count(name) == 1]
+    counts = _values(told)
+    if sum(counts.values()) > MOST_VALUES:
+        raise GroupgapError(f"{path}: more than {MOST_VALUES:,} numbers: judge fewer targets at a time")
+    if max(told.num_rows, counts["groups"]) > MOST_TEXTS:
+        raise GroupgapError(f"{path}: more than {MOST_TEXTS:,} rows or names: judge fewer targets at a time")
+    paths = [told.schema.column(place).path for place in range(told.num_columns)]
+    folded = [
+        name for name in paths if name.partition(".")[0] in TEXTS
+    ]  # each text once, however often it stands there
+    with pq.ParquetFile(path, read_dictionary=folded) as file:
         table = file.read(columns=names)
-        return table.replace_schema_metadata(whole.metadata)
+    if sum(_letters(table.column(name)) for name in names if name in TEXTS) > MOST_VALUES:
+        raise GroupgapError(f"{path}: more than {MOST_VALUES:,} bytes of text: judge fewer targets at a time")
+    return table.cast(pa.schema([whole.field(name) for name in names], whole.metadata))
+
+
+def _letters(column: pa.ChunkedArray) -> int:
+    """The bytes of all texts of a column, counted as often as they stand there."""
+    total = 0
+    for values in column.chunks:
+        while pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+            values = values.flatten()
+        if pa.types.is_dictionary(values.type) and len(values.dictionary):
+            lengths = pc.binary_length(values.dictionary).take(values.indices)
+            total += pc.sum(lengths).as_py() or 0
+    return total
 
 
 def _values(metadata: pq.FileMetaData) -> Counter[str]:

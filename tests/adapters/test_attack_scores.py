@@ -158,6 +158,19 @@ def test_more_texts_than_memory_takes_are_refused_before_they_are_read(
 
 
 @pytest.mark.parametrize("column", ["target", "groups"])
+def test_a_long_text_that_stands_everywhere_is_refused_before_it_is_everywhere(tmp_path: Path, column: str) -> None:
+    """40 GB of text, of which the file holds one: 100 KB, once for all rows."""
+    rows = 200_000
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * 200_000]))
+    told: dict[str, Any] = {"target": ["m"] * rows, "example": [str(row) for row in range(rows)]}
+    told |= {"member": [True] * rows, "statistic": [0.0] * rows}
+    told[column] = text if column == "target" else pa.ListArray.from_arrays(pa.array(range(rows + 1), pa.int32()), text)
+    pq.write_table(pa.table(told), tmp_path / "s.parquet", store_schema=False, compression="zstd")
+    with pytest.raises(GroupgapError, match="more than 1,000,000,000 bytes of text: judge fewer targets at a time"):
+        read_scores(tmp_path / "s.parquet")
+
+
+@pytest.mark.parametrize("column", ["target", "groups"])
 def test_names_that_are_no_text_are_refused(tmp_path: Path, column: str) -> None:
     offsets = pa.py_buffer(np.array([0, 2], dtype=np.int32))
     broken = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff\xfe"))
