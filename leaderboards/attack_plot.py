@@ -8,9 +8,10 @@ from itertools import cycle
 from ..errors import MissingExtraError
 from ..metrics import roc_curve
 from .attack_report import LIRA, Attacked, AttackReport
+from .fonts import no_word_of_fonts
 from .markdown import plain
 
-MOST_GROUPS = 9
+MOST_GROUPS, MOST_PANELS = 9, 24
 
 
 def roc_figure(report: AttackReport) -> str:
@@ -28,15 +29,19 @@ def roc_figure(report: AttackReport) -> str:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("a drawing of the ROC curves", "matplotlib", "figures") from error
-    shown = [one for one in report.attacked if one.scores is not None and _best(one, report)]
+    drawable = [one for one in report.attacked if one.scores is not None and _best(one, report)]
+    shown = drawable[:MOST_PANELS]
     columns = min(3, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     # names come from runs: no mathematical mode for a dollar sign, and the same bytes for the same report
-    with mpl.rc_context({"text.parse_math": False, "svg.hashsalt": "groupgap", "svg.fonttype": "none"}):
+    settings = {"text.parse_math": False, "svg.hashsalt": "groupgap", "svg.fonttype": "none"}
+    with mpl.rc_context(settings), no_word_of_fonts():  # a viewer draws the letters with its own fonts
         figure = Figure(figsize=(4.6 * columns, 4.4 * rows), layout="constrained")
         FigureCanvasSVG(figure)
         for place, one in enumerate(shown):
             _panel(figure.add_subplot(rows, columns, place + 1), one)
+        if len(shown) < len(drawable):
+            figure.supxlabel(f"the first {len(shown)} of {len(drawable):,} targets; all are in attack.csv", fontsize=9)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()
@@ -53,6 +58,12 @@ def _panel(axes: object, one: Attacked) -> None:
 
     assert isinstance(axes, Axes)
     assert one.scores is not None
+    assert one.overall is not None
+    axes.set_title(f"{plain(one.audit.target)[:60]}, {one.attack}", fontsize=9)
+    if one.overall.overall.auc.value is None:
+        axes.text(0.5, 0.5, f"undefined: {one.overall.overall.auc.reason}", ha="center", fontsize=8)
+        axes.set_axis_off()
+        return
     least = 1 / max(2, int((~one.audit.member).sum()))
     curves = [("all", one.scores[one.audit.member], one.scores[~one.audit.member])]
     for axis, judgement in one.axes.items():
@@ -72,5 +83,4 @@ def _panel(axes: object, one: Attacked) -> None:
         one_axis.set_major_formatter("{x:g}")
         one_axis.set_minor_formatter("")
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    axes.set_title(f"{plain(one.audit.target)[:60]}, {one.attack}", fontsize=9)
     axes.legend(fontsize=6, loc="lower right")

@@ -9,12 +9,13 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import MissingExtraError
 from ..metrics import Estimate
 from .board import Board, Row
+from .fonts import families, no_word_of_fonts
 from .markdown import plain
 
 FOLDER = "figures"
@@ -27,6 +28,8 @@ MOST_ROWS = 60
 MOST_GROUPS = 12
 MOST_PANELS = 12
 LONGEST = 36
+LINES = 20  # of a panel's list of rows that stand under each other
+LEAST_STEP = 0.11  # inches between rows in which a number has room
 SETTINGS = {
     # names come from runs: no mathematical mode for a dollar sign, and the same bytes for the same board
     "text.parse_math": False,
@@ -59,13 +62,30 @@ def board_figures(board: Board) -> dict[str, bytes]:
     except ImportError as error:
         raise MissingExtraError("--figures", "matplotlib", "figures") from error
     made: dict[str, bytes] = {}
-    with mpl.rc_context(SETTINGS):
+    with mpl.rc_context(SETTINGS | {"font.family": families(_texts(board))[0]}), no_word_of_fonts():
         for (task, axis), rows in board.tables.items():
             name = f"{FOLDER}/{_slug(task, axis)}"
             title = f"{_short(task)}, groups by {_short(axis)}" + _not_drawn(rows)
             made |= _files(f"{name}-groups", _groups_figure(rows[:MOST_ROWS], title))
             made |= _files(f"{name}-gaps", _gaps_figure(rows[:MOST_ROWS], title))
     return made
+
+
+def boxes_note(board: Board) -> str | None:
+    """Which letters the figures of a board show as boxes, in words; ``None`` where there is none."""
+    _, missing = families(_texts(board))
+    if not missing:
+        return None
+    shown = plain(missing[:20]) + ("…" if len(missing) > 20 else "")
+    return f"the figures show boxes for {shown}: no font here has these letters; install one that has (Noto has most)"
+
+
+def _texts(board: Board) -> Iterator[str]:
+    """All names that the figures show."""
+    for (task, axis), rows in board.tables.items():
+        for row in rows:
+            names = (task, axis, row.base, row.variant, row.method, *row.judgement.groups)
+            yield from (plain(name) for name in names if name)
 
 
 def _slug(task: str, axis: str) -> str:
@@ -76,8 +96,9 @@ def _slug(task: str, axis: str) -> str:
 
 
 def _short(text: str) -> str:
+    """At most ``LONGEST`` signs: names of one kind often differ in how they begin or end."""
     shown = plain(text)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}…{shown[1 - LONGEST // 2 :]}"
 
 
 def _not_drawn(rows: Sequence[Row]) -> str:
@@ -130,20 +151,20 @@ def _groups_figure(rows: Sequence[Row], title: str) -> Any:
     bases = all_bases[:MOST_PANELS]
     sizes = {group: rates.n for row in rows for group, rates in row.judgement.groups.items()}
     groups = sorted(sizes, key=lambda group: -sizes[group])[:MOST_GROUPS]
-    width = 1.6 + 0.25 * len(groups) * max(2, min(8, max(len(found) for _, found in bases)))
-    figure = Figure(figsize=(min(width, 20.0), 1.0 + 2.4 * len(bases)), layout="constrained")
+    most = max(len(found) for _, found in bases)
+    width = min(1.6 + 0.25 * len(groups) * max(2, min(8, most)), 20.0)
+    listed = [row for _, found in bases if _alike(found) for row in found]
+    room = max((0.5 + 0.06 * len(_short(row.variant)) for row in listed), default=0.0) * -(-most // LINES)
+    figure = Figure(figsize=(width + room, 1.0 + 2.4 * len(bases)), layout="constrained")
     for place, (base, found) in enumerate(bases):
         axes = figure.add_subplot(len(bases), 1, place + 1)
-        for number, row in enumerate(found):
-            shift = 0.8 * ((number + 0.5) / len(found) - 0.5)
-            rates = [row.judgement.groups.get(group) for group in groups]
-            estimates = [Estimate(None, 0, "not asked") if one is None else one.accuracy for one in rates]
-            at = [place + shift for place in range(len(groups))]
-            _points(axes, at, estimates, marks[row.method or "unknown"], across=True)
+        _group_points(axes, groups, found, marks)
         axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(-0.02, 1.02), ylabel="accuracy")
         axes.set_xticks(range(len(groups)), [f"{_short(group)}\nn = {sizes[group]:,}" for group in groups])
         axes.set_title(_short(base), loc="left")
         axes.grid(axis="y", linewidth=0.3)
+        if _alike(found):
+            _list_rows(axes, found, marks, numbered=(width - 1) / (len(groups) * len(found)) >= LEAST_STEP)
     left_out = f"; the {len(groups)} largest of {len(sizes)} groups" if len(groups) < len(sizes) else ""
     left_out += f"; the first {len(bases)} of {len(all_bases)} base models" if len(bases) < len(all_bases) else ""
     figure.suptitle(title + left_out, wrap=True)
@@ -151,14 +172,51 @@ def _groups_figure(rows: Sequence[Row], title: str) -> Any:
     return figure
 
 
+def _shift(number: int, rows: int) -> float:
+    """Where a row's mark stands beside the middle of its group."""
+    return 0.8 * ((number + 0.5) / rows - 0.5)
+
+
+def _group_points(axes: Any, groups: Sequence[str], found: Sequence[Row], marks: Mapping[str, tuple[str, str]]) -> None:
+    for number, row in enumerate(found):
+        rates = [row.judgement.groups.get(group) for group in groups]
+        estimates = [Estimate(None, 0, "not asked") if one is None else one.accuracy for one in rates]
+        at = [place + _shift(number, len(found)) for place in range(len(groups))]
+        _points(axes, at, estimates, marks[row.method or "unknown"], across=True)
+
+
+def _alike(found: Sequence[Row]) -> bool:
+    """Whether two rows of a panel have the same mark."""
+    return len({row.method or "unknown" for row in found}) < len(found)
+
+
+def _list_rows(axes: Any, found: Sequence[Row], marks: Mapping[str, tuple[str, str]], numbered: bool) -> None:
+    """Beside a panel the names of its rows, numbered as their marks stand, and the numbers under the marks."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for number, row in enumerate(found):
+        colour, marker = marks[row.method or "unknown"]
+        label = f"{number + 1}  {_short(row.variant)}"
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, linestyle="none", label=label))
+    columns = -(-len(found) // LINES)
+    where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "alignment": "left"}
+    small = {"fontsize": 6, "title_fontsize": 6, "labelspacing": 0.3, "frameon": False}
+    axes.legend(handles=handles, title="from left to right", ncols=columns, **where, **small)
+    if numbered:
+        groups = range(len(axes.get_xticks()))
+        places = [place + _shift(number, len(found)) for place in groups for number in range(len(found))]
+        axes.xaxis.remove_overlapping_locs = False  # the number in the middle stands where its group's name does
+        axes.set_xticks(places, [str(number + 1) for number in range(len(found))] * len(groups), minor=True)
+        axes.tick_params(axis="x", which="minor", length=0, pad=1, labelsize=5)
+        axes.tick_params(axis="x", which="major", length=0, pad=9)
+
+
 def _gaps_figure(rows: Sequence[Row], title: str) -> Any:
     """A line for each row, those of one base together; DPD and EOD beside each other, with the chance level as tick."""
     from matplotlib.figure import Figure
 
-    marks, bases = _marks(rows), _by_base(rows)
-    places: list[tuple[str, Row | None]] = []
-    for base, found in bases:
-        places += [(_short(base), None), *((f"  {_short(row.variant)}", row) for row in found)]
+    marks, places = _marks(rows), _lines(rows)
     figure = Figure(figsize=(7.0, 1.2 + 0.2 * len(places)), layout="constrained")
     panels = figure.subplots(1, len(GAPS), sharey=True)
     for axes, (metric, words) in zip(panels, GAPS.items(), strict=True):
@@ -167,11 +225,29 @@ def _gaps_figure(rows: Sequence[Row], title: str) -> Any:
             _points(axes, list(mine), [getattr(row.judgement, metric) for row in mine.values()], mark, across=False)
         _chance_ticks(axes, places, metric)
         axes.set(xlabel=f"{words} (0 is best)", xlim=(-0.02, 1.02), ylim=(len(places) - 0.5, -0.5))
-        axes.set_yticks(range(len(places)), [name for name, _ in places])
+        for heading in (False, True):  # a base above its rows is no row: no tick, and bold
+            named = {at: name for at, (name, row) in enumerate(places) if (row is None) == heading}
+            axes.set_yticks(list(named), list(named.values()), minor=heading)
+        axes.tick_params(axis="y", which="minor", length=0)
+        for label in axes.get_yticklabels(minor=True):
+            label.set_fontweight("bold")
         axes.grid(axis="x", linewidth=0.3)
     figure.suptitle(title)
     _legend(figure, marks, chance=True)
     return figure
+
+
+def _lines(rows: Sequence[Row]) -> list[tuple[str, Row | None]]:
+    """Name and row of each line, top to bottom; without a row: a base, above its rows.
+
+    A base whose only row has its name needs none.
+    """
+    lines: list[tuple[str, Row | None]] = []
+    for base, found in _by_base(rows):
+        if [row.variant for row in found] != [base]:
+            lines.append((_short(base), None))
+        lines += [(_short(row.variant), row) for row in found]
+    return lines
 
 
 def _chance_ticks(axes: Any, places: Sequence[tuple[str, Row | None]], metric: str) -> None:

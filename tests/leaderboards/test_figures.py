@@ -7,10 +7,14 @@ import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
 from groupgap.cli import main
+
+if TYPE_CHECKING:
+    from groupgap.leaderboards.board import Board, Row
 
 pytest.importorskip("matplotlib")
 KINDS = {".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}
@@ -35,9 +39,12 @@ def words(svg: Path) -> str:
     return "\n".join(text for text in ElementTree.parse(svg).getroot().itertext() if text.strip())
 
 
-def test_each_figure_is_there_in_three_formats_and_says_the_names(tmp_path: Path, factory: SimpleNamespace) -> None:
+def test_each_figure_is_there_in_three_formats_and_says_the_names(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = build(runs(tmp_path / "runs", factory), tmp_path / "out", "--figures")
     again = build(tmp_path / "runs", tmp_path / "again", "--figures")
+    assert "boxes" not in capsys.readouterr().out
     found = sorted(path.name for path in (out / "figures").iterdir())
     assert found == sorted(f"mytask-faith-{what}{kind}" for what in ("groups", "gaps") for kind in KINDS)
     for name in found:
@@ -130,3 +137,74 @@ def test_what_has_no_interval_has_no_bar() -> None:
     _points(axes, [0, 1], [Estimate(0.5, 9), Estimate(0.5, 9, low=0.25, high=1.0)], ("red", "o"), across=True)
     (bar,) = axes.containers
     assert [line[:, 1].tolist() for line in bar.lines[2][0].get_segments() if len(line)] == [[0.25, 1.0]]
+
+
+def rows_of(folder: Path, factory: SimpleNamespace, **told: dict[str, str]) -> list[Row]:
+    for number, (name, described) in enumerate(told.items()):
+        run = factory.run(n=90, skill=number + 1).write(folder / name)
+        (run / "variant.json").write_text(json.dumps({"name": name} | described))
+    return board_of(folder).rows
+
+
+def board_of(folder: Path) -> Board:
+    from groupgap.leaderboards.board import Options, build_board
+    from groupgap.leaderboards.collection import Request, collect
+
+    return build_board(collect(Request([folder])), Options(5, 20, pairs="none"))
+
+
+def test_rows_of_one_method_are_told_apart(tmp_path: Path, factory: SimpleNamespace) -> None:
+    from groupgap.leaderboards.figures import _groups_figure
+
+    lora = {"base": "org/base", "method": "lora"}
+    long = "a-recipe-with-a-long-name-of-many-words"
+    told = {f"{long}-r{rank}": lora for rank in (4, 8, 16)} | {"alone": {"base": "org/other", "method": "lora"}}
+    rows = rows_of(tmp_path, factory, **told)
+    panels = {axes.get_title(loc="left"): axes for axes in _groups_figure(rows, "").axes}
+    assert panels["org/other"].get_legend() is None  # its method says all
+    axes = panels["org/base"]
+    lines = [text.get_text() for text in axes.get_legend().get_texts()]
+    mine = [row for row in rows if row.base == "org/base"]
+    for number, (line, row, bar) in enumerate(zip(lines, mine, axes.containers, strict=True), 1):
+        assert line.startswith(f"{number}  a-recipe")
+        assert line.endswith(f"-r{row.variant.rpartition('-r')[2]}")
+        drawn = bar.lines[0].get_xydata()
+        assert sorted(drawn[:, 1]) == sorted(rates.accuracy.value for rates in row.judgement.groups.values())
+        under = [place for place, text in minor_labels(axes) if text == str(number)]
+        assert sorted(under) == pytest.approx(sorted(drawn[:, 0]))
+
+
+def minor_labels(axes: Any) -> list[tuple[float, str]]:
+    """Those that are really drawn: matplotlib leaves out minor ticks at places of major ones."""
+    places = axes.xaxis.get_minorticklocs()
+    return [(float(at), text.get_text()) for at, text in zip(places, axes.get_xticklabels(minor=True), strict=True)]
+
+
+def test_a_base_without_numbers_is_no_line_with_a_tick(tmp_path: Path, factory: SimpleNamespace) -> None:
+    from groupgap.leaderboards.figures import _gaps_figure
+
+    told = {"org/alone": {"base": "org/alone"}, "r4": {"base": "org/base"}, "r8": {"base": "org/base"}}
+    axes = _gaps_figure(rows_of(tmp_path, factory, **told), "").axes[0]
+    drawn = sorted(y for bar in axes.containers for _, y in bar.lines[0].get_xydata())
+    assert list(axes.get_yticks()) == drawn
+    assert {label.get_text() for label in axes.get_yticklabels()} == set(told)
+    assert [label.get_text() for label in axes.get_yticklabels(minor=True)] == ["org/base"]
+    assert {tick.tick1line.get_markersize() for tick in axes.yaxis.get_minor_ticks()} == {0}
+
+
+def test_many_rows_of_one_method_are_listed_in_columns(tmp_path: Path, factory: SimpleNamespace) -> None:
+    from groupgap.leaderboards.figures import LINES, _groups_figure
+
+    described = {"base": "org/base", "method": "lora"}
+    rows = rows_of(tmp_path, factory, **{f"r{rank}": described for rank in range(LINES + 5)})
+    figure = _groups_figure(rows, "")
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    legend = axes.get_legend()
+    assert len(legend.get_texts()) == LINES + 5
+    assert not minor_labels(axes)  # no room: they would stand on each other
+    page, listed, panel = figure.bbox, legend.get_window_extent(), axes.get_window_extent()
+    assert panel.x1 <= listed.x0
+    assert listed.x1 <= page.x1
+    assert listed.y0 >= page.y0
+    assert panel.width > page.width / 3
