@@ -102,7 +102,7 @@ def variant_from_file(entries: Mapping[str, Any], otherwise: str = "unnamed") ->
     entries = _without_secrets(entries)
     told = {key: value for key, value in entries.items() if key not in ("proof", "command", "date", "versions")}
     seed = entries.get("seed")
-    seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+    seed = seed if type(seed) is int and abs(seed) < MOST_PARAMETERS else None
     base, method = _text(entries.get("base")), _text(entries.get("method"))
     if entries.get("random") == "weights":
         method = f"{method or 'base'}, {RANDOM}"

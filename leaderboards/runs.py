@@ -16,7 +16,7 @@ from .untrusted import read_json_object
 DATE = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
 RESULTS_FILE = re.compile(rf".+_(?P<date>{DATE})\.json")
 SAMPLES_FILE = re.compile(rf"samples_(?P<task>.+)_(?P<date>{DATE})\.jsonl")
-LARGEST_GROUP = 1 << 53  # integers up to here are exact as floats; a file may hold any number
+LARGEST = 1 << 53  # integers up to here are exact as floats; a file may hold any number
 LOG_SAMPLES = "run lm_eval with --log_samples, which writes one samples_<task>_<date>.jsonl a task beside the results"
 
 # What is kept of a results file; the rest (environment, tokenizer, ...) is not needed to judge.
@@ -58,7 +58,7 @@ class Run:
         """The smallest group that the run itself judged with, where it says so."""
         metadata = _mapping(self.task_config(task).get("metadata"))
         value = metadata.get("min_group", _mapping(self.fair(task).get("data")).get("min_group"))
-        return value if type(value) is int and 1 <= value <= LARGEST_GROUP else None
+        return value if type(value) is int and 1 <= value <= LARGEST else None
 
     def reported(self, task: str) -> Mapping[str, Any]:
         """lm-eval's own numbers of the task: ``"acc,none"`` and the like."""
@@ -78,7 +78,7 @@ class Run:
     def shots(self, task: str) -> int | None:
         """Few-shot examples in the prompt."""
         value = _mapping(self.facts.get("n-shot")).get(task)
-        return value if isinstance(value, int) else None
+        return value if type(value) is int and 0 <= value <= LARGEST else None
 
 
 def find_runs(

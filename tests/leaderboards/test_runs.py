@@ -324,3 +324,9 @@ def test_a_smallest_group_that_is_no_size_is_not_taken(
     factory.run(metadata={"min_group": number}).write(tmp_path)
     (run,), _ = find_runs([tmp_path])
     assert run.min_group("mytask") is None
+
+
+def test_a_number_of_any_length_makes_no_board_that_cannot_be_read(tmp_path: Path, factory: SimpleNamespace) -> None:
+    (factory.run(shots=10**400).write(tmp_path) / "variant.json").write_text(json.dumps({"name": "a", "seed": 10**400}))
+    (run,), _ = find_runs([tmp_path])
+    assert (run.shots("mytask"), run.variant.seed, run.variant.recipe) == (None, None, None)
