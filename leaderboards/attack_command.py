@@ -14,7 +14,7 @@ from ..errors import GroupgapError, MissingExtraError
 
 if TYPE_CHECKING:
     from ..adapters.attack_scores import AuditScores
-    from .attack_report import AttackReport
+    from .attack_report import AttackOptions, AttackReport
 
 MARKER = "attack.json"
 FIGURE = "roc.svg"
@@ -62,11 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the scores where a roster is given, judge them, write the report."""
+    from .attack_report import AttackOptions
     from .attack_tables import SCHEMA
     from .write import check_output
 
     if (args.roster is None) == (args.scores is None):
         raise GroupgapError("give a roster to attack, or --scores FILE to judge scores that are there: one of the two")
+    options = AttackOptions(args.attack, args.variance, args.min_group, args.draws, args.seed)
     scores, report_folder = args.scores, args.output
     if scores is None:
         report_folder = args.output / REPORT
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         status = _make_scores(args)
         if status:
             return status
-    return _judge(args, scores, report_folder)
+    return _judge(scores, options, report_folder)
 
 
 def _check_folder(folder: Path) -> None:
@@ -114,15 +116,14 @@ def _make_scores(args: argparse.Namespace) -> int:
     return subprocess.run([*command, *_for_shadows(args)], check=False).returncode
 
 
-def _judge(args: argparse.Namespace, scores: Path, folder: Path) -> int:
+def _judge(scores: Path, options: AttackOptions, folder: Path) -> int:
     from ..adapters.attack_scores import read_scores
-    from .attack_report import AttackOptions, build_report
+    from .attack_report import build_report
     from .attack_tables import attack_document, attack_markdown, attack_rows, summary
     from .markdown import plain
     from .tables import csv_text, to_json
     from .write import write_texts
 
-    options = AttackOptions(args.attack, args.variance, args.min_group, args.draws, args.seed)
     report = build_report(_passed_on(read_scores(scores)), options)
     texts = {
         MARKER: to_json(attack_document(report)),

@@ -46,7 +46,7 @@ def attacked(toy_models: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
     trained = groupgap("train", folder / "recipe.yaml", "-o", folder / "trained", "--roster")
     assert trained.returncode == 0, trained.stderr
     words = ("attack", folder / "trained" / "roster.yaml", "-o", folder / "out", "--shadows", "2", "--audit", "60")
-    done = groupgap(*words, "--draws", "50")
+    done = groupgap(*words)
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(folder=folder, words=words, done=done)
 
@@ -120,7 +120,7 @@ def test_the_statistic_is_that_of_the_logged_log_probabilities(attacked: SimpleN
 
 
 def test_a_second_time_nothing_is_trained_or_asked(attacked: SimpleNamespace) -> None:
-    again = groupgap(*attacked.words, "--draws", "50")
+    again = groupgap(*attacked.words)
     assert again.returncode == 0, again.stderr
     assert again.stdout == attacked.done.stdout
     assert "of 2: " not in again.stderr

@@ -63,7 +63,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Any:
         trained = groupgap("train", folder / "recipe.yaml", "-o", folder / "trained", "--roster")
         assert trained.returncode == 0, trained.stderr
         words = ["attack", folder / "trained" / "roster.yaml", "-o", folder / "out", "--design", "online"]
-        words += ["--shadows", str(SHADOWS), "--audit", str(AUDITED), "--looks", "2", "--draws", "50"]
+        words += ["--shadows", str(SHADOWS), "--audit", str(AUDITED), "--looks", "2"]
         done = groupgap(*words)
         assert done.returncode == 0, done.stderr
         audits = {audit.target: audit for audit in read_scores(folder / "out" / "scores.parquet")}

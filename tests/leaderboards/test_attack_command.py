@@ -20,13 +20,13 @@ from groupgap.cli import main
 from groupgap.leaderboards.attack_command import OWN
 from groupgap.leaderboards.attack_plot import roc_figure
 from groupgap.leaderboards.attack_report import AttackOptions, build_report
-from groupgap.metrics import benjamini_hochberg
+from groupgap.metrics import AttackPower, benjamini_hochberg
 from groupgap.metrics.lira import LiraOptions, lira_scores
 from groupgap.plugins import attack_asking, attack_fleet
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-FEW = ("--draws", "100")
+FEW = ("--draws", "999")
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> $\\frac{1}{0}$ \u202e"
 
 
@@ -84,7 +84,7 @@ def test_a_planted_leak_is_found_for_its_group_and_for_no_other(scores: Path, tm
 
 def test_numbers_are_those_of_the_arrays(scores: Path) -> None:
     full = audit("full-13", {"b": 2.0})
-    report = build_report([full, audit("lora-13", {}, seed=1)], AttackOptions(draws=100))
+    report = build_report([full, audit("lora-13", {}, seed=1)], AttackOptions(draws=999))
     by_loss, by_lira = report.attacked[:2]
     assert by_loss.overall is not None
     assert by_lira.overall is not None
@@ -95,16 +95,20 @@ def test_numbers_are_those_of_the_arrays(scores: Path) -> None:
 
 
 def test_q_values_are_over_all_p_values_of_the_report(scores: Path) -> None:
-    report = build_report([audit("full-13", {"b": 2.0}), audit("lora-13", {}, seed=1)], AttackOptions(draws=100))
+    report = build_report([audit("full-13", {"b": 2.0}), audit("lora-13", {}, seed=1)], AttackOptions(draws=999))
     p_values, q_values = [], []
     for one in report.attacked:
         assert one.overall is not None
-        powers = {("", ""): one.overall.overall}
+        powers: dict[tuple[str, str] | None, AttackPower] = {None: one.overall.overall}
         powers |= {(axis, group): power.own for axis, told in one.axes.items() for group, power in told.groups.items()}
         for key, power in powers.items():
             assert power.auc.chance is not None
             p_values.append(power.auc.chance.p_value)
             q_values.append(one.q_values[key])
+            for rate, found in power.tpr_at.items():
+                if found.chance is not None:
+                    p_values.append(found.chance.p_value)
+                    q_values.append(one.tpr_q_values[key][rate])
     for pair in report.against:
         p_values.append(pair.difference.auc_p_value)
         q_values.append(pair.auc_q_value)
