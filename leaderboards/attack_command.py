@@ -95,7 +95,7 @@ def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise GroupgapError(f"{folder}: a file of this name is in the way: choose another folder by -o")
     found = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    strange = [name for name in found if name not in OWN]
+    strange = [name for name in found if name not in OWN and not name.startswith(".")]  # file managers leave those
     if strange:
         raise GroupgapError(
             f"{folder}: not empty and not an attack's folder ({strange[0]!r:.80} is in it): choose a new folder by -o"

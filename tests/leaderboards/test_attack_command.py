@@ -225,7 +225,7 @@ def test_a_roster_is_attacked_in_a_folder_of_its_own(tmp_path: Path, strange: st
 
 def test_an_attack_goes_on_in_its_folder(tmp_path: Path, capfd: Any) -> None:
     """What an earlier attack left is no reason to refuse; the roster is missing."""
-    for name in sorted(OWN):
+    for name in [*sorted(OWN), ".DS_Store"]:
         (tmp_path / "out" / name).mkdir(parents=True)
     assert main(["attack", str(tmp_path / "roster.yaml"), "-o", str(tmp_path / "out")]) == 2
     assert "roster.yaml" in capfd.readouterr().err
