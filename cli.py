@@ -83,14 +83,19 @@ def _answer(arguments: Sequence[str]) -> int:
             return _run(arguments)
         return 0
     finally:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
 
 
-def _write_any_name() -> None:
-    """Names come from runs: what the encoding of the output lacks is written out (``\\u732b``)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def _take_any_text() -> None:
+    """Names come from runs: what the encoding of the output lacks is written out (``\\u732b``).
+
+    An output that is closed (``>&-``), which is None, takes everything, too.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -104,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A reader that closes the pipe has read enough: 0, without a word.
     """
-    _write_any_name()
+    _take_any_text()
     try:
         return _answer(list(sys.argv[1:] if argv is None else argv))
     except GroupgapError as error:

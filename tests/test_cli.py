@@ -115,6 +115,16 @@ def test_a_reader_who_is_gone_is_no_mistake(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_closed_output_is_no_mistake_and_a_closed_error_output_hides_none() -> None:
+    command = f"{sys.executable} -m groupgap.cli"
+    source = "import sys; from groupgap import cli; cli._run = lambda _: print(sys.stdout.isatty()); cli.main(['show'])"
+    for line in (f"{command} --help >&-", f'{sys.executable} -c "{source}" >&-', f"{command} --help 2>&- >/dev/null"):
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = subprocess.run(["bash", "-c", f"{command} bord 2>&-"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", HELP_OUTPUTS)
