@@ -36,7 +36,7 @@ def test_it_prints_what_thresholds_remove_and_what_they_cost(
     tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = planted_run(tmp_path / "run", factory)
-    assert main(["threshold", str(run), "--draws", "300", "--seed", "4"]) == 0
+    assert main(["threshold", str(run), "--draws", "999", "--seed", "4"]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
     assert "mytask, faith: org/model-a" in shown.out
@@ -50,14 +50,14 @@ def test_json_is_strict_and_holds_the_same(
     tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = planted_run(tmp_path / "run", factory)
-    arguments = ["threshold", str(run), "--constraint", "demographic_parity", "--draws", "300", "--json"]
+    arguments = ["threshold", str(run), "--constraint", "demographic_parity", "--draws", "999", "--json"]
     assert main(arguments) == 0
     first = capsys.readouterr()
     document = json.loads(first.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["options"] == {
         "constraint": "demographic_parity",
         "objective": "accuracy_score",
-        "draws": 300,
+        "draws": 999,
         "seed": 0,
     }
     (row,) = document["rows"]
@@ -76,7 +76,7 @@ def test_a_foreign_task_and_overlapping_groups(
     tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     factory.run(n=900, fair=None).write(tmp_path / "run")
-    foreign = ["--axis", "mytask=doc.faith", "--positive", "mytask=yes", "--min-group", "40", "--draws", "50"]
+    foreign = ["--axis", "mytask=doc.faith", "--positive", "mytask=yes", "--min-group", "40", "--draws", "999"]
     assert main(["threshold", str(tmp_path / "run"), *foreign]) == 0
     shown = capsys.readouterr().out
     assert "mytask, faith" in shown
@@ -91,7 +91,7 @@ def test_a_task_that_cannot_be_thresholded_is_a_note_beside_one_that_can(
 ) -> None:
     planted_run(tmp_path / "runs" / "good", factory)
     factory.run(n=20, task="tiny", date=factory.LATER).write(tmp_path / "runs" / "tiny")
-    assert main(["threshold", str(tmp_path / "runs"), "--draws", "50"]) == 0
+    assert main(["threshold", str(tmp_path / "runs"), "--draws", "999"]) == 0
     assert "note: left out: tiny, faith, org/model-a: Fewer than 2 groups" in capsys.readouterr().out
 
 
@@ -101,7 +101,7 @@ def test_names_reach_the_terminal_as_text(
     made = [{**document, "faith": [f"\x1b[2J{number % 2}"]} for number, document in enumerate(factory.documents(400))]
     run = factory.run(documents=made, predictions=factory.predict(made), fair=None, reported={"acc,none": 0.5})
     run.write(tmp_path / "run")
-    foreign = ["--axis", "mytask=doc.faith", "--positive", "mytask=yes", "--draws", "50"]
+    foreign = ["--axis", "mytask=doc.faith", "--positive", "mytask=yes", "--draws", "999"]
     assert main(["threshold", str(tmp_path / "run"), *foreign]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
@@ -116,7 +116,7 @@ def test_names_reach_the_terminal_as_text(
         ({"fair": None}, ["--axis", "mytask=doc.faith"], "name the choice"),
         ({"fair": None}, [], "has no axis"),
         ({}, ["--seed", "-1"], "--seed -1"),
-        ({}, ["--draws", "0"], "--draws 0"),
+        ({}, ["--draws", "998"], "--draws 998: expected 999 or more"),
         ({}, ["--min-group", "5000"], "lower min_group"),
         ({}, ["--min-group", "0"], "--min-group 0"),
     ],
