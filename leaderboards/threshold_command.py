@@ -56,9 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from .judging import enough_draws
     from .reported import accuracy_notes
 
-    Options(
-        args.min_group, enough_draws(args.draws), args.seed
-    )  # refuses numbers out of range in the words of the board
+    Options(args.min_group, enough_draws(args.draws), args.seed)  # refuses what is out of range, in the board's words
     reading = Reading.from_options(args.axis, args.positive)
     collection = collect(Request(args.runs, parse_names(args.name), reading, args.skip))
     found: list[tuple[Answers, ThresholdOutcome]] = []
