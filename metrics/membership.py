@@ -13,8 +13,9 @@ from ..errors import GroupgapError
 from .arguments import check_min_group
 from .calibration_error import Drawing
 from .estimate import Estimate
-from .intervals import SMALLEST_P, two_sided_z, wilson
-from .roc import FALSE_POSITIVE_RATES, AttackPower, attack_power, auc_components, threshold_at
+from .intervals import SMALLEST_P, wilson
+from .paired import bonett_price
+from .roc import FALSE_POSITIVE_RATES, AttackPower, attack_power, auc_components, t_quantile, threshold_at
 
 __all__ = ["AttackDifference", "AttackJudgement", "CommonThreshold", "GroupPower", "compare_attacks", "judge_attack"]
 
@@ -70,8 +71,10 @@ class AttackDifference:
     Attributes:
         auc: difference of the AUCs, with DeLong's interval for correlated curves.
         auc_p_value: of "both curves have the same area"; ``None`` where undefined.
-        tpr_at: false positive rate -> difference of the true positive rates, each at its own threshold.
-        tpr_p_values: of "both have the same true positive rate there", by the recentred bootstrap.
+        tpr_at: false positive rate -> difference of the true positive rates, each at its own threshold; the
+            recentred bootstrap's interval joined with Bonett and Price's of the paired hits at the measured thresholds.
+        tpr_p_values: of "both have the same true positive rate there", the larger of the recentred bootstrap's and that
+            of the paired hits.
         draws: bootstrap draws.
     """
 
@@ -196,16 +199,17 @@ def _auc_difference(a: FloatArray, b: FloatArray, inside: BoolArray, confidence:
     value = float(over_a.mean() - over_b.mean())
     variance = np.var(over_a - over_b, ddof=1) / len(over_a) + np.var(under_a - under_b, ddof=1) / len(under_a)
     # where every example moves alike DeLong's error is 0: then it is that of one example that moves all the way
-    stderr = float(np.sqrt(variance)) or 1 / min(len(over_a), len(under_a))
-    half = two_sided_z(confidence) * stderr
-    p_value = max(SMALLEST_P, float(2 * stats.norm.sf(abs(value) / stderr)))
+    stderr = float(np.sqrt(variance))
+    stderr = stderr if stderr > 1e-12 else 1 / min(len(over_a), len(under_a))
+    half = t_quantile(len(over_a), len(under_a), confidence) * stderr
+    p_value = max(SMALLEST_P, float(2 * stats.t.sf(abs(value) / stderr, min(len(over_a), len(under_a)) - 1)))
     interval = Estimate(
         value,
         len(a),
         stderr=stderr,
         low=max(-1.0, value - half),
         high=min(1.0, value + half),
-        interval="DeLong, paired",
+        interval="DeLong, paired, t",
     )
     return interval, p_value
 
@@ -213,9 +217,14 @@ def _auc_difference(a: FloatArray, b: FloatArray, inside: BoolArray, confidence:
 def _tpr_differences(
     a: FloatArray, b: FloatArray, inside: BoolArray, rates: tuple[float, ...], drawing: Drawing
 ) -> tuple[dict[float, Estimate], dict[float, float | None]]:
+    """By the bootstrap, which knows of the thresholds but of no example that it has not seen, and by the paired hits at
+    the measured thresholds, which is the other way round: of the two the wider interval, and the larger p-value.
+    """
     members, nonmembers = int(inside.sum()), int((~inside).sum())
     shown = tuple(rate for rate in rates if nonmembers * rate >= 1 - 1e-9)
-    seen, away = _redrawn([_Sorted(a, inside), _Sorted(b, inside)], (members, nonmembers), shown, drawing)
+    sides = [_Sorted(a, inside), _Sorted(b, inside)]
+    seen, away = _redrawn(sides, (members, nonmembers), shown, drawing)
+    hits = [side.hits(shown) for side in sides]
     estimates: dict[float, Estimate] = {}
     p_values: dict[float, float | None] = {}
     for rate in rates:
@@ -225,10 +234,18 @@ def _tpr_differences(
             p_values[rate] = None
             continue
         value, moved = float(seen[shown.index(rate)]), away[:, shown.index(rate)]
-        p_values[rate] = float((1 + (moved >= abs(value) - 1e-12).sum()) / (drawing.draws + 1))
         half = float(np.quantile(moved, drawing.confidence, method="higher"))
-        low, high = max(-1.0, value - half), min(1.0, value + half)
-        estimates[rate] = Estimate(value, members, low=low, high=high, interval="symmetric bootstrap")
+        only_a, only_b = (int((one & ~other)[:, shown.index(rate)].sum()) for one, other in (hits, hits[::-1]))
+        _, stderr, least, most = map(float, bonett_price(only_a, only_b, members, drawing.confidence))
+        by_hits = 2 * stats.norm.sf(abs(only_a - only_b) / (members + 2) / stderr)
+        p_values[rate] = max(float((1 + (moved >= abs(value) - 1e-12).sum()) / (drawing.draws + 1)), float(by_hits))
+        estimates[rate] = Estimate(
+            value,
+            members,
+            low=max(-1.0, min(value - half, least)),
+            high=min(1.0, max(value + half, most)),
+            interval="symmetric bootstrap, and Bonett-Price",
+        )
     return estimates, p_values
 
 
@@ -259,6 +276,12 @@ class _Sorted:
         self._falling = negatives[self._order]
         self._members = np.argsort(scores[inside], kind="stable")
         self._rising = scores[inside][self._members]
+
+    def hits(self, rates: tuple[float, ...]) -> BoolArray:
+        """(members, rates) who is above the measured thresholds, in the order of the examples."""
+        allowed = np.floor(len(self._falling) * np.asarray(rates) + 1e-9).astype(np.intp)
+        above = self._rising[:, None] > self._falling[np.minimum(allowed, len(self._falling) - 1)]
+        return np.asarray(above[np.argsort(self._members)], dtype=np.bool_)
 
     def tprs(self, of_members: FloatArray, of_nonmembers: FloatArray, rates: tuple[float, ...]) -> FloatArray:
         """(rates,) true positive rates where each example counts so many times."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from groupgap.errors import GroupgapError
+from groupgap.metrics import roc
 from groupgap.metrics.membership import compare_attacks, judge_attack
+from groupgap.metrics.paired import bonett_price
 from groupgap.metrics.roc import attack_power, delong, roc_curve, tpr_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as their_curve
 
@@ -179,11 +184,125 @@ def test_two_targets_on_the_same_examples() -> None:
 
 
 def test_each_draw_weighs_examples_of_both_targets_together() -> None:
-    """A difference of exactly 0 on each example has no spread, whatever is drawn."""
+    """A difference of exactly 0 on each example has no spread, whatever is drawn: what is left is that of the hits."""
     rng = np.random.default_rng(0)
     scores, member = rng.normal(size=500), rng.random(500) < 0.5
     found = compare_attacks(scores, scores * 3 + 1, member, (0.05,), draws=50)
-    assert (found.tpr_at[0.05].low, found.tpr_at[0.05].high) == (0.0, 0.0)
+    _, _, low, high = bonett_price(0, 0, int(member.sum()), 0.95)
+    assert (found.tpr_at[0.05].low, found.tpr_at[0.05].high) == (low, high)
+    assert low < 0 < high
+
+
+def hits(rng: np.random.Generator, sizes: tuple[int, int], shares: tuple[float, float]) -> np.ndarray:
+    """(2, m + n) scores of two targets: so large a share of the members stands over all others, the rest under."""
+    m, n = sizes
+    scores = rng.normal(size=(2, m + n))
+    for target, share in enumerate(shares):
+        scores[target, :m] += np.where(rng.random(m) < share, 12, -12)
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "one", "other"), [(30, 200, 1.0, 0.97), (50, 200, 0.03, 0.0), (200, 400, 0.01, 0.0)]
+)
+def test_a_difference_of_shares_that_no_draw_can_show_is_in_the_interval(
+    m: int, n: int, one: float, other: float
+) -> None:
+    """Where no hit was seen the bootstrap draws none: intervals of width 0, which covered 56-87%."""
+    rng = np.random.default_rng(0)
+    covered, widths, rejected = 0, [], 0
+    for run in range(200):
+        scores = hits(rng, (m, n), (one, other))
+        found = compare_attacks(scores[0], scores[1], np.arange(m + n) < m, (0.01,), draws=99, seed=run)
+        low, high, p_value = found.tpr_at[0.01].low, found.tpr_at[0.01].high, found.tpr_p_values[0.01]
+        assert low is not None
+        assert high is not None
+        assert p_value is not None
+        covered += low <= one - other <= high
+        widths.append(high - low)
+        rejected += p_value < 0.05
+        assert p_value >= 0.05 - 1e-12 or not low <= 0 <= high
+    assert covered >= 190
+    assert min(widths) > 0.01
+
+
+@pytest.mark.parametrize("m", [2, 3, 5, 10])
+def test_few_members_give_the_promised_level_and_coverage(m: int) -> None:
+    """By the normal distribution A - B rejected in up to 30% of such runs, and an interval covered as few as 72%."""
+    inside, errors, covered, runs = np.arange(m + 500) < m, 0, 0, 600
+    truth = stats.norm.cdf(2.5 / np.sqrt(2))
+    for run in range(runs):
+        rng = np.random.default_rng(run)
+        one, other = rng.normal(size=(2, m + 500))
+        p_value = compare_attacks(one, other, inside, (), 1).auc_p_value
+        assert p_value is not None
+        errors += p_value < 0.05
+        leaky = attack_power(one[:m] + 2.5, one[m:], ()).auc
+        assert leaky.low is not None
+        assert leaky.high is not None
+        covered += leaky.low <= truth <= leaky.high
+    assert errors <= 0.05 * runs + 3.1 * np.sqrt(runs * 0.05 * 0.95)
+    assert covered >= 0.95 * runs - 3.1 * np.sqrt(runs * 0.05 * 0.95)
+
+
+def test_intervals_by_few_scores_use_the_t_distribution() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0.3, 1, (2, 60)), rng.normal(size=(2, 200))
+    auc = attack_power(one[0], other[0]).auc
+    half = stats.t.isf(0.025, 59) * (auc.stderr or 0) / ((auc.value or 0) * (1 - (auc.value or 0)))
+    expected = special.expit(special.logit(auc.value) + np.array([-half, half]))
+    assert (auc.low, auc.high) == pytest.approx(tuple(expected), abs=1e-12)
+    found = compare_attacks(np.r_[one[0], other[0]], np.r_[one[1], other[1]], np.arange(260) < 60, (), 1)
+    expected_p = 2 * stats.t.sf(abs(found.auc.value or 0) / (found.auc.stderr or 1), 59)
+    assert found.auc_p_value == pytest.approx(expected_p)
+
+
+def test_equal_movement_of_all_examples_is_no_certainty_by_a_rounding_error() -> None:
+    """DeLong's error is 0 but for the last bits of its parts: that is not a p-value of 1e-300."""
+    values = np.arange(7.0)
+    inside = np.arange(14) < 7
+    found = compare_attacks(np.r_[values + 1.5, values], np.r_[values + 0.5, values], inside, (), 1)
+    assert found.auc.stderr is not None
+    assert found.auc.stderr > 1e-6
+
+
+@pytest.mark.parametrize(("m", "n", "allowed"), [(7, 5, 1), (20, 30, 2), (4, 40, 3)])
+def test_what_guessing_finds_is_exact(m: int, n: int, allowed: int) -> None:
+    """Against all orders of members and others that a shuffle can give, counted by their binomial coefficients."""
+    ways = [math.comb(k + allowed, k) * math.comb(m - k + n - allowed - 1, m - k) for k in range(m + 1)]
+    assert sum(ways) == math.comb(m + n, m)
+    for found in range(m + 1):
+        members = np.r_[np.full(found, 2.0 * n), np.full(m - found, -1.0)]
+        chance = tpr_at(members, np.arange(n, dtype=float), (allowed + 0.5) / n).chance
+        assert chance is not None
+        assert chance.p_value == pytest.approx(sum(ways[found:]) / sum(ways), rel=1e-9)
+        over = [sum(ways[count:]) / sum(ways) for count in range(m + 2)]
+        assert over[round(chance.p95 * m) + 1] <= 0.05 < over[round(chance.p95 * m)]
+
+
+def test_random_membership_does_not_find_more_than_its_rate() -> None:
+    rng = np.random.default_rng(5)
+    runs = [attack_power(rng.normal(size=150), rng.normal(size=300), (0.01, 0.05)) for _ in range(400)]
+    for rate in (0.01, 0.05):
+        found = [run.tpr_at[rate].chance for run in runs]
+        assert sum(chance is not None and chance.p_value <= 0.05 for chance in found) <= 33
+
+
+def test_a_p_value_of_exactly_one_in_twenty_is_not_rejected() -> None:
+    """1 - 0.95 is a hair more than 0.05 in floats."""
+    assert 1 - 0.95 > 0.05
+    assert roc._explained(0.05, 0.95)
+    assert not roc._explained(0.05 - 1e-6, 0.95)
+
+
+def test_the_exact_test_is_left_where_it_would_take_minutes() -> None:
+    rng = np.random.default_rng(0)
+    members, others = rng.normal(size=8), rng.normal(size=100_000)
+    began = time.perf_counter()
+    chance = attack_power(members, others).auc.chance
+    assert time.perf_counter() - began < 5
+    assert chance is not None
+    assert chance.p_value == stats.mannwhitneyu(members, others, method="asymptotic").pvalue
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
