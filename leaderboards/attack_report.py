@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from ..adapters.attack_scores import AuditScores, check_same_audit
 from ..errors import GroupgapError
-from ..metrics import AttackDifference, AttackJudgement, benjamini_hochberg, compare_attacks, judge_attack
+from ..metrics import AttackDifference, AttackJudgement, AttackPower, benjamini_hochberg, compare_attacks, judge_attack
+from ..metrics.arguments import check_min_group, check_seed
 from ..metrics.lira import LiraOptions, lira_scores
 from ..metrics.roc import FALSE_POSITIVE_RATES
-from .attack_seeds import Trainings, TrainingsAgainst, against_each_other, fold_attacks
+from .attack_seeds import Key, Trainings, TrainingsAgainst, against_each_other, fold_attacks
 
 LOSS, LIRA = "loss", "lira"
-MANY = 100  # pairs of targets beyond which only those of one seed are compared
+MANY = 100  # pairs of targets beyond which only those of one seed are compared, and no more than so many
+LEAST_DRAWS = 999  # with fewer a limit of a 95% interval is a matter of which draws came
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,8 +34,11 @@ class AttackOptions:
             sides, else offline.
         variance: as :class:`~groupgap.metrics.lira.LiraOptions` has it.
         min_group: fewest members and non-members with which a group is judged.
-        draws: bootstrap draws of differences of true positive rates.
+        draws: bootstrap draws of differences of true positive rates, at least :data:`LEAST_DRAWS`.
         seed: of the draws.
+
+    Raises:
+        GroupgapError: an argument out of range.
     """
 
     mode: str | None = None
@@ -41,6 +46,15 @@ class AttackOptions:
     min_group: int = 30
     draws: int = 1_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no interval can be made with, before anything is trained."""
+        check_min_group(self.min_group), check_seed(self.seed)
+        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < LEAST_DRAWS:
+            raise GroupgapError(
+                f"Expected argument 'draws' to be an integer of at least {LEAST_DRAWS}, which a 95% interval takes, "
+                f"but got {self.draws!r}: give {type(self).draws}, the default"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +68,8 @@ class Attacked:
         scores: (n,) membership scores; None where it could not be made.
         overall: over all audited examples.
         axes: per axis.
-        q_values: (axis, group) to the q-value of its AUC; ``("", "")`` is all examples.
+        q_values: (axis, group), None for all examples, to the q-value of its AUC.
+        tpr_q_values: the same, to false positive rate to the q-value of the true positive rate there.
     """
 
     audit: AuditScores
@@ -63,7 +78,8 @@ class Attacked:
     scores: FloatArray | None
     overall: AttackJudgement | None
     axes: dict[str, AttackJudgement]
-    q_values: dict[tuple[str, str], float]
+    q_values: dict[Key, float] = field(default_factory=dict)
+    tpr_q_values: dict[Key, dict[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,8 +90,7 @@ class Against:
         a: name of A.
         b: name of B.
         attack: ``loss`` or ``lira``.
-        axis: empty for all examples.
-        group: empty for all examples.
+        key: axis and group; None for all examples.
         difference: A minus B.
         auc_q_value: over all p-values of the report; None where there is none.
         tpr_q_values: false positive rate to q.
@@ -84,8 +99,7 @@ class Against:
     a: str
     b: str
     attack: str
-    axis: str
-    group: str
+    key: Key
     difference: AttackDifference
     auc_q_value: float | None = None
     tpr_q_values: dict[float, float | None] | None = None
@@ -147,7 +161,7 @@ def _by_loss(audit: AuditScores, options: AttackOptions) -> Attacked:
 def _by_lira(audit: AuditScores, options: AttackOptions) -> Attacked:
     mode, reason = _mode(audit, options.mode)
     if mode is None:
-        return Attacked(audit, LIRA, reason, None, None, {}, {})
+        return Attacked(audit, LIRA, reason, None, None, {})
     chosen = LiraOptions(mode, options.variance)
     shadows = len(audit.shadows)
     reading = f"{mode}, {shadows} shadows, variance {chosen.variance_for(shadows)}"
@@ -177,7 +191,7 @@ def _judged(audit: AuditScores, attack: str, reading: str, scores: FloatArray, o
     for axis in audit.groups:
         matrix, names = audit.membership(axis)
         axes[axis] = judge_attack(scores, audit.member, matrix, names, options.min_group)
-    return Attacked(audit, attack, reading, scores, overall, axes, {})
+    return Attacked(audit, attack, reading, scores, overall, axes)
 
 
 def _pairs(attacked: Sequence[Attacked], options: AttackOptions) -> tuple[list[Against], list[str]]:
@@ -185,29 +199,49 @@ def _pairs(attacked: Sequence[Attacked], options: AttackOptions) -> tuple[list[A
     notes: list[str] = []
     for attack in (LOSS, LIRA):
         made = [one for one in attacked if one.attack == attack and one.scores is not None]
-        for a, b in _chosen(made):
+        pairs, left_out = _chosen(made)
+        notes += left_out
+        for a, b in pairs:
             try:
                 check_same_audit((a.audit, b.audit))
             except GroupgapError as error:
                 notes.append(str(error))
                 continue
-            if a.reading != b.reading:
-                notes.append(f"{a.audit.target} and {b.audit.target}: attacked in two ways, not compared")
+            reason = _not_compared(a, b)
+            if reason:
+                notes.append(f"{a.audit.target} and {b.audit.target}: not compared by the {attack} attack: {reason}")
                 continue
+            notes += [
+                f"{a.audit.target} and {b.audit.target}: not compared by {axis}: other groups of the same examples"
+                for axis, rows in a.audit.groups.items()
+                if b.audit.groups.get(axis, rows) != rows
+            ]
             found += _against(a, b, options)
     return found, notes
 
 
-def _chosen(made: Sequence[Attacked]) -> Iterator[tuple[Attacked, Attacked]]:
-    """All pairs; of many only those of one training seed, where the methods differ."""
+def _chosen(made: Sequence[Attacked]) -> tuple[list[tuple[Attacked, Attacked]], list[str]]:
+    """All pairs; of many only those of one training seed, where the methods differ, and of these the first."""
     pairs = list(combinations(made, 2))
     if len(pairs) <= MANY:
-        yield from pairs
-        return
+        return pairs, []
+    of_one_seed = []
     for a, b in pairs:
         seeds = a.audit.facts.get("seed"), b.audit.facts.get("seed")
         if seeds[0] is not None and seeds[0] == seeds[1]:
-            yield a, b
+            of_one_seed.append((a, b))
+    kept = of_one_seed[:MANY]
+    which = "those trained with the same seed" if len(kept) == len(of_one_seed) else f"{MANY} with the same seed"
+    return kept, [f"of {len(pairs):,} pairs of targets only {which} are compared: {len(kept):,}"]
+
+
+def _not_compared(a: Attacked, b: Attacked) -> str | None:
+    if a.reading != b.reading:
+        return "attacked in two ways"
+    for one in (a, b):
+        if one.overall is None or one.overall.overall.auc.value is None:
+            return f"{one.audit.target} cannot be judged: {one.overall.overall.auc.reason if one.overall else ''}"
+    return None
 
 
 def _against(a: Attacked, b: Attacked, options: AttackOptions) -> Iterator[Against]:
@@ -216,15 +250,18 @@ def _against(a: Attacked, b: Attacked, options: AttackOptions) -> Iterator[Again
     names = (a.audit.target, b.audit.target, a.attack)
     member = a.audit.member
     whole = compare_attacks(a.scores, b.scores, member, FALSE_POSITIVE_RATES, options.draws, options.seed)
-    yield Against(*names, "", "", whole)
-    for axis in a.audit.groups:
+    yield Against(*names, None, whole)
+    for axis, rows in a.audit.groups.items():
+        if b.audit.groups.get(axis) != rows:
+            continue
         matrix, groups = a.audit.membership(axis)
         for column, group in enumerate(groups):
             inside = matrix[:, column]
-            if min((inside & member).sum(), (inside & ~member).sum()) < options.min_group:
+            if any(one.axes[axis].groups[group].own.auc.value is None for one in (a, b)):
                 continue
-            part = compare_attacks(a.scores[inside], b.scores[inside], member[inside], (), 1)
-            yield Against(*names, axis, group, part)
+            sides = a.scores[inside], b.scores[inside]
+            part = compare_attacks(*sides, member[inside], FALSE_POSITIVE_RATES, options.draws, options.seed)
+            yield Against(*names, (axis, group), part)
 
 
 def _with_q_values(report: AttackReport) -> AttackReport:
@@ -232,20 +269,17 @@ def _with_q_values(report: AttackReport) -> AttackReport:
     tests: list[tuple[tuple[Any, ...], float]] = []
     for place, one in enumerate(report.attacked):
         for key, power in powers(one):
-            if power.auc.chance is not None and power.auc.value is not None:
-                tests.append((("auc", place, key), power.auc.chance.p_value))
+            for rate, found in ((None, power.auc), *power.tpr_at.items()):
+                if found.chance is not None and found.value is not None:
+                    tests.append((("attack", place, key, rate), found.chance.p_value))
     for place, pair in enumerate(report.against):
-        found: dict[float | None, float | None] = {None: pair.difference.auc_p_value}
-        found.update(pair.difference.tpr_p_values.items())
-        tests += [(("pair", place, rate), p_value) for rate, p_value in found.items() if p_value is not None]
+        p_values = ((None, pair.difference.auc_p_value), *pair.difference.tpr_p_values.items())
+        tests += [(("pair", place, rate), p_value) for rate, p_value in p_values if p_value is not None]
     for place, folded in enumerate(report.trainings_against):
         if folded.difference.p_value is not None:
             tests.append((("trainings", place), folded.difference.p_value))
     q = dict(zip([key for key, _ in tests], benjamini_hochberg([p for _, p in tests]).tolist(), strict=True))
-    attacked = (
-        replace(one, q_values={key: q["auc", place, key] for key, _ in powers(one) if ("auc", place, key) in q})
-        for place, one in enumerate(report.attacked)
-    )
+    attacked = (_with_its_q_values(one, place, q) for place, one in enumerate(report.attacked))
     against = (
         replace(
             pair,
@@ -258,11 +292,21 @@ def _with_q_values(report: AttackReport) -> AttackReport:
     return replace(report, attacked=tuple(attacked), against=tuple(against), trainings_against=tuple(folds))
 
 
-def powers(one: Attacked) -> Iterator[tuple[tuple[str, str], Any]]:
-    """(axis, group) and what the attack achieves there; ``("", "")`` first: all examples."""
+def _with_its_q_values(one: Attacked, place: int, q: dict[tuple[Any, ...], float]) -> Attacked:
+    auc: dict[Key, float] = {}
+    tpr: dict[Key, dict[float, float]] = {}
+    for key, power in powers(one):
+        if ("attack", place, key, None) in q:
+            auc[key] = q["attack", place, key, None]
+        tpr[key] = {rate: q["attack", place, key, rate] for rate in power.tpr_at if ("attack", place, key, rate) in q}
+    return replace(one, q_values=auc, tpr_q_values=tpr)
+
+
+def powers(one: Attacked) -> Iterator[tuple[Key, AttackPower]]:
+    """(axis, group) and what the attack achieves there; first None: all examples."""
     if one.overall is None:
         return
-    yield ("", ""), one.overall.overall
+    yield None, one.overall.overall
     for axis, judgement in one.axes.items():
         for group, power in judgement.groups.items():
             yield (axis, group), power.own

@@ -12,7 +12,7 @@ from ..metrics import AttackPower, Estimate, SeedDifference, mean_over_seeds, pa
 if TYPE_CHECKING:
     from .attack_report import Attacked
 
-Key = tuple[str, str]  # axis and group; both empty: all examples
+Key = tuple[str, str] | None  # axis and group; None: all examples
 LEAST, LONGEST_NAME = 2, 200
 
 
@@ -51,7 +51,7 @@ class TrainingsAgainst:
         a: name of A.
         b: name of B.
         attack: ``loss`` or ``lira``.
-        key: axis and group; both empty for all examples.
+        key: axis and group; None for all examples.
         seeds: that both were trained with.
         difference: of the AUC, A minus B; a paired t test over these seeds.
         q_value: over all p-values of the report.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
 from ..metrics import AttackPower, Estimate
 from ..metrics.roc import FALSE_POSITIVE_RATES
 from .attack_report import Against, Attacked, AttackReport, powers
-from .attack_seeds import Trainings, TrainingsAgainst
-from .format import LEVEL, format_estimate, format_number, format_p
-from .markdown import escape, table
+from .attack_seeds import Key, Trainings, TrainingsAgainst
+from .attack_words import in_words, name_of
+from .format import format_estimate, format_number, format_p
+from .markdown import escape, plain, table
 from .tables import estimate_document
 
 SCHEMA, SCHEMA_VERSION = "groupgap-attack", 1
-EVERYBODY = "all"
 HEADER = (
     "target",
     "attack",
@@ -53,7 +53,8 @@ SEED_PAIRS = ("A", "B", "attack", "group", "seeds", "AUC of A - B", "p", "q")
 LEGEND = (
     "An attack guesses which examples a model was trained on. AUC 0.5 is guessing; p tests that, q is its "
     "Benjamini-Hochberg value over all tests of this report. TPR at 1% FPR: the share of training rows found while 1% "
-    "of the others are accused; a rate below 1 / non-members cannot be seen and is undefined. The best threshold's "
+    "of the others are accused; a rate below 1 / non-members cannot be seen and is undefined; its q tests that it "
+    "is what guessing finds, and words call it found where its interval is above the rate, too. The best threshold's "
     "balanced accuracy flatters itself: read it beside its chance level. Brackets are 95% intervals over examples, for "
     "these trained weights. A group of its own threshold is judged among its own non-members; at the common threshold "
     "all non-members set it, and a group may be accused more often."
@@ -92,31 +93,38 @@ def _attacked_document(one: Attacked) -> dict[str, Any]:
         "facts": dict(one.audit.facts),
         "results": [
             {
-                "axis": axis or None,
-                "group": group or None,
-                "q": one.q_values.get((axis, group)),
-                **_power_document(power),
+                **_where(key),
+                "q": one.q_values.get(key),
+                **_power_document(power, one.tpr_q_values.get(key, {})),
+                "common": _common_document(one, key),
             }
-            | {"common": _common_document(one, axis, group)}
-            for (axis, group), power in powers(one)
+            for key, power in powers(one)
         ],
     }
 
 
-def _power_document(power: AttackPower) -> dict[str, Any]:
+def _where(key: Key) -> dict[str, str | None]:
+    axis, group = key or (None, None)
+    return {"axis": axis, "group": group}
+
+
+def _power_document(power: AttackPower, q_values: Mapping[float, float]) -> dict[str, Any]:
     return {
         "members": power.members,
         "nonmembers": power.nonmembers,
         "smallest_rate": 1 / power.nonmembers if power.nonmembers else None,
         "auc": estimate_document(power.auc),
         "balanced_accuracy": estimate_document(power.balanced_accuracy),
-        "tpr_at": {f"{rate:g}": estimate_document(found) for rate, found in power.tpr_at.items()},
+        "tpr_at": {
+            f"{rate:g}": {**estimate_document(found), "q": q_values.get(rate)} for rate, found in power.tpr_at.items()
+        },
     }
 
 
-def _common_document(one: Attacked, axis: str, group: str) -> dict[str, Any] | None:
-    if not group:
+def _common_document(one: Attacked, key: Key) -> dict[str, Any] | None:
+    if key is None:
         return None
+    axis, group = key
     found = one.axes[axis].groups[group].common
     return {
         f"{rate:g}": {"tpr": estimate_document(at.tpr), "fpr": estimate_document(at.fpr)} for rate, at in found.items()
@@ -129,8 +137,7 @@ def _against_document(pair: Against) -> dict[str, Any]:
         "a": pair.a,
         "b": pair.b,
         "attack": pair.attack,
-        "axis": pair.axis or None,
-        "group": pair.group or None,
+        **_where(pair.key),
         "null": "both targets give their training rows away equally",
         "auc": {**estimate_document(difference.auc), "p": difference.auc_p_value, "q": pair.auc_q_value},
         "tpr_at": {
@@ -146,27 +153,20 @@ def _against_document(pair: Against) -> dict[str, Any]:
 
 def _trainings_document(one: Trainings) -> dict[str, Any]:
     results = [
-        {
-            "axis": axis or None,
-            "group": group or None,
-            "auc": estimate_document(found),
-            "of_seed": list(one.of_seed[axis, group]),
-        }
-        for (axis, group), found in one.auc.items()
+        {**_where(key), "auc": estimate_document(found), "of_seed": list(one.of_seed[key])}
+        for key, found in one.auc.items()
     ]
     told = {"name": one.name, "attack": one.attack, "reading": one.reading}
     return {**told, "seeds": list(one.seeds), "targets": list(one.targets), "results": results}
 
 
 def _trainings_against_document(pair: TrainingsAgainst) -> dict[str, Any]:
-    axis, group = pair.key
     difference = pair.difference
     return {
         "a": pair.a,
         "b": pair.b,
         "attack": pair.attack,
-        "axis": axis or None,
-        "group": group or None,
+        **_where(pair.key),
         "seeds": list(pair.seeds),
         "null": difference.null,
         "auc": {**estimate_document(difference.estimate), "p": difference.p_value, "q": pair.q_value},
@@ -191,22 +191,24 @@ def attack_rows(report: AttackReport) -> list[dict[str, Any]]:
     """One flat line for each target, attack and group."""
     rows = []
     for one in report.attacked:
-        for (axis, group), power in powers(one):
+        for key, power in powers(one):
             flat: dict[str, Any] = {
                 "target": one.audit.target,
                 "attack": one.attack,
                 "reading": one.reading,
-                "axis": axis or None,
-                "group": group or None,
+                **_where(key),
                 "members": power.members,
                 "nonmembers": power.nonmembers,
                 "auc_p": power.auc.chance.p_value if power.auc.chance else None,
-                "auc_q": one.q_values.get((axis, group)),
+                "auc_q": one.q_values.get(key),
             }
             estimates = {"auc": power.auc, "balanced_accuracy": power.balanced_accuracy}
             estimates |= {f"tpr_at_{rate:g}": found for rate, found in power.tpr_at.items()}
             for name, estimate in estimates.items():
                 flat |= _flat(name, estimate)
+            for rate, found in power.tpr_at.items():
+                flat[f"tpr_at_{rate:g}_p"] = found.chance.p_value if found.chance else None
+                flat[f"tpr_at_{rate:g}_q"] = one.tpr_q_values.get(key, {}).get(rate)
             rows.append(flat)
     return rows
 
@@ -219,71 +221,35 @@ def _flat(name: str, estimate: Estimate) -> dict[str, Any]:
 def attack_markdown(report: AttackReport) -> str:
     """``attack.md``."""
     made = [one for one in report.attacked if one.overall is not None]
-    parts = ["# Membership inference", LEGEND, *summary(report)]
+    parts = ["# Membership inference", LEGEND, *summary(report, escape)]
     common = [row for one in made for row in _common_rows(one)]
     if common:
-        parts += ["## At the common threshold", _table(COMMON, common)]
+        parts += ["## At the common threshold", _table(COMMON, common, escape)]
     lines = [f"- {escape(one.audit.target)}, {one.attack}: {escape(one.reading)}" for one in made]
     lines += [f"- {escape(target)}: {escape('; '.join(facts))}" for target, facts in _facts(made).items()]
     parts.append("## How\n\n" + "\n".join([*lines, *(f"- {escape(note)}" for note in report.notes)]))
     return "\n\n".join(parts) + "\n"
 
 
-def summary(report: AttackReport) -> list[str]:
-    """The parts that a terminal shows: what was found, the targets against each other, and that in words."""
+def summary(report: AttackReport, shown: Callable[[str], str] = plain) -> list[str]:
+    """What was found, the targets against each other, and that in words.
+
+    Args:
+        report: to be shown.
+        shown: makes a text harmless: ``plain`` for a terminal, ``escape`` for markdown.
+    """
+    heading = "## " if shown is escape else ""
     made = [one for one in report.attacked if one.overall is not None]
-    parts = [_table(HEADER, [_row(one, key, power) for one in made for key, power in powers(one)])]
+    parts = [_table(HEADER, [_row(one, key, power) for one in made for key, power in powers(one)], shown)]
     if report.against:
-        parts += ["## Targets against each other", _table(PAIRS, [_pair_row(pair) for pair in report.against])]
+        pairs = _table(PAIRS, [_pair_row(pair) for pair in report.against], shown)
+        parts += [f"{heading}Targets against each other", pairs]
     if report.trainings:
-        parts += ["## Over trainings", OVER_TRAININGS]
-        parts.append(_table(SEEDS, [row for one in report.trainings for row in _trainings_rows(one)]))
+        parts += [f"{heading}Over trainings", OVER_TRAININGS]
+        parts.append(_table(SEEDS, [row for one in report.trainings for row in _trainings_rows(one)], shown))
     if report.trainings_against:
-        parts.append(_table(SEED_PAIRS, [_trainings_row(pair) for pair in report.trainings_against]))
-    return [*parts, "\n".join(f"- {escape(line)}" for line in in_words(report))]
-
-
-def in_words(report: AttackReport) -> list[str]:
-    """What the numbers say at q < 0.05, and what they do not."""
-    lines = []
-    for one in report.attacked:
-        if one.overall is None:
-            lines.append(f"{one.audit.target}: no {one.attack} attack: {one.reading}")
-            continue
-        given = [_name(*key) for key, power in powers(one) if _beyond_chance(one, key, power) > 0]
-        wrong = [_name(*key) for key, power in powers(one) if _beyond_chance(one, key, power) < 0]
-        said = (
-            f"finds training rows of {', '.join(given)}" if given else "does no better than guessing that could be seen"
-        )
-        lines.append(f"{one.audit.target}: the {one.attack} attack {said}")
-        if wrong:
-            lines.append(f"{one.audit.target}: below guessing for {', '.join(wrong)}: is the audit right?")
-    for pair in report.against:
-        value, q_value = pair.difference.auc.value, pair.auc_q_value
-        if value is not None and q_value is not None and q_value < LEVEL:
-            more, less = (pair.a, pair.b) if value > 0 else (pair.b, pair.a)
-            where = _name(pair.axis, pair.group)
-            lines.append(
-                f"{more} gives training rows away more than {less} ({pair.attack}, {where}, q = {format_p(q_value)})"
-            )
-    for folded in report.trainings_against:
-        value, q_value = folded.difference.estimate.value, folded.q_value
-        if value is not None and q_value is not None and q_value < LEVEL:
-            more, less = (folded.a, folded.b) if value > 0 else (folded.b, folded.a)
-            lines.append(
-                f"over {len(folded.seeds)} trainings {more} gives training rows away more than {less} "
-                f"({folded.attack}, {_name(*folded.key)}, q = {format_p(q_value)})"
-            )
-    if report.against and not any("away more" in line for line in lines):
-        lines.append("no two targets could be told apart at q < 0.05; that is not the same as being equal")
-    return lines
-
-
-def _beyond_chance(one: Attacked, key: tuple[str, str], power: AttackPower) -> int:
-    """1 where the AUC is above 0.5 at q < 0.05, -1 where it is below, else 0."""
-    if power.auc.value is None or one.q_values.get(key, 1.0) >= LEVEL:
-        return 0
-    return 1 if power.auc.value > 0.5 else -1
+        parts.append(_table(SEED_PAIRS, [_trainings_row(pair) for pair in report.trainings_against], shown))
+    return [*parts, "\n".join(f"- {shown(line)}" for line in in_words(report))]
 
 
 def _facts(made: Sequence[Attacked]) -> dict[str, list[str]]:
@@ -297,16 +263,19 @@ def told(one: Attacked) -> list[str]:
     ]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; columns in which nothing is defined stand under it in a line."""
-    kept = [place for place in range(len(header)) if any(_says(row[place]) for row in rows)]
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], shown: Callable[[str], str]) -> str:
+    """A table; a column in which nothing is defined stands under it in a line, where all targets have one reason."""
+    firsts = list({tuple(row[:3]) if header is PAIRS else tuple(row[:2]): row for row in reversed(rows)}.values())
+    kept: list[int] = []
     absent: dict[str, list[str]] = {}
-    for place in set(range(len(header))) - set(kept):
-        reasons = [row[place] for row in rows if row[place]]
-        if reasons:  # the first row's, which is of all examples
-            absent.setdefault(reasons[0], []).append(header[place])
-    text = table([header[place] for place in kept], [[escape(row[place]) for place in kept] for row in rows])
-    lines = [f"{', '.join(sorted(names))}: {escape(reason)}" for reason, names in absent.items()]
+    for place, name in enumerate(header):
+        reasons = {row[place] for row in firsts}  # the first row of each is of all examples, and so are its reasons
+        if len(reasons) > 1 or any(_says(row[place]) for row in rows):
+            kept.append(place)
+        elif reason := "".join(reasons):
+            absent.setdefault(reason, []).append(name)
+    text = table([header[place] for place in kept], [[shown(row[place]) for place in kept] for row in rows])
+    lines = [f"{', '.join(sorted(names))}: {shown(reason)}" for reason, names in absent.items()]
     return "\n\n".join([text, *lines])
 
 
@@ -314,18 +283,22 @@ def _says(cell: str) -> bool:
     return bool(cell) and not cell.startswith("undefined")
 
 
-def _row(one: Attacked, key: tuple[str, str], power: AttackPower) -> list[str]:
+def _row(one: Attacked, key: Key, power: AttackPower) -> list[str]:
     p_value = "" if power.auc.chance is None else format_p(power.auc.chance.p_value)
     q_value = format_p(one.q_values[key]) if key in one.q_values else ""
     best = format_estimate(power.balanced_accuracy)
     if power.balanced_accuracy.chance is not None:
         best += f" (chance {format_number(power.balanced_accuracy.chance.median)})"
     counts = [f"{power.members:,}", f"{power.nonmembers:,}"]
-    rates = [format_estimate(found) for found in power.tpr_at.values()]
+    of_rates = one.tpr_q_values.get(key, {})
+    rates = [
+        format_estimate(found) + (f" (q = {format_p(of_rates[rate])})" if rate in of_rates else "")
+        for rate, found in power.tpr_at.items()
+    ]
     return [
         one.audit.target,
         one.attack,
-        _name(*key),
+        name_of(key),
         *counts,
         format_estimate(power.auc),
         p_value,
@@ -339,7 +312,7 @@ def _common_rows(one: Attacked) -> Iterator[list[str]]:
     for axis, judgement in one.axes.items():
         for group, power in judgement.groups.items():
             found = [format_estimate(side) for at in power.common.values() for side in (at.tpr, at.fpr)]
-            yield [one.audit.target, one.attack, _name(axis, group), *found]
+            yield [one.audit.target, one.attack, name_of((axis, group)), *found]
 
 
 def _pair_row(pair: Against) -> list[str]:
@@ -355,25 +328,21 @@ def _pair_row(pair: Against) -> list[str]:
             ]
         else:
             cells += ["", "", ""]
-    return [pair.a, pair.b, pair.attack, _name(pair.axis, pair.group), *cells]
+    return [pair.a, pair.b, pair.attack, name_of(pair.key), *cells]
 
 
 def _trainings_rows(one: Trainings) -> Iterator[list[str]]:
     for key, found in one.auc.items():
         of_seed = ", ".join("undefined" if value is None else format_number(value) for value in one.of_seed[key])
         seeds = ", ".join(map(str, one.seeds))
-        yield [one.name, one.attack, _name(*key), seeds, format_estimate(found), of_seed]
+        yield [one.name, one.attack, name_of(key), seeds, format_estimate(found), of_seed]
 
 
 def _trainings_row(pair: TrainingsAgainst) -> list[str]:
-    told = [pair.a, pair.b, pair.attack, _name(*pair.key), ", ".join(map(str, pair.seeds))]
+    told = [pair.a, pair.b, pair.attack, name_of(pair.key), ", ".join(map(str, pair.seeds))]
     difference = pair.difference
     return [*told, format_estimate(difference.estimate), _p(difference.p_value), _p(pair.q_value)]
 
 
 def _p(value: float | None) -> str:
     return "" if value is None else format_p(value)
-
-
-def _name(axis: str, group: str) -> str:
-    return f"{axis}: {group}" if group else EVERYBODY
