@@ -310,7 +310,7 @@ def _assemble(run: Run, task: str, columns: _Columns, positive: object) -> tuple
         "occurrences": _occurrences(documents),
         "prompts": tuple(prompt for _, _, prompt, *_ in samples),
         "positive": chosen,
-        "limited": run.limited(task),
+        "limited": run.limited(task, len(samples)),
         "notes": notes,
         "kept": {role: tuple(columns.kept[row][place] for row in order) for place, role in enumerate(columns.roles)},
     }

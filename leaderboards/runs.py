@@ -69,11 +69,17 @@ class Run:
         value = self.reported(task).get("sample_len")
         return value if type(value) is int else None
 
-    def limited(self, task: str) -> bool:
-        """Whether the run answered only some of the task's documents (``--limit``, ``--samples``)."""
+    def limited(self, task: str, read: int) -> bool:
+        """Whether the run answered only some of the task's documents (``--limit``, ``--samples``).
+
+        Where lm-eval does not say how many it judged (:meth:`answered`), its count of documents knows no ``--samples``:
+        then the answers that were read count, too.
+        """
         sizes = _mapping(_mapping(self.facts.get("n-samples")).get(task))
         original, effective = sizes.get("original"), sizes.get("effective")
-        return isinstance(original, int) and isinstance(effective, int) and effective < original
+        if not isinstance(original, int) or not isinstance(effective, int):
+            return False
+        return effective < original or (self.answered(task) is None and read < effective)
 
     def shots(self, task: str) -> int | None:
         """Few-shot examples in the prompt."""

@@ -401,3 +401,15 @@ def test_more_lines_than_a_metric_has_values_are_fine(tmp_path: Path, factory: S
     """lm-eval counts the values of its longest metric, which may leave documents out."""
     (answers,) = read(factory.run(reported={"sample_len": 40}), tmp_path)
     assert answers.n == 60
+
+
+def test_without_lm_evals_count_fewer_answers_than_documents_are_a_part_of_the_task(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    """Older versions count all documents where ``--samples`` chose some."""
+    written = factory.run(reported={"sample_len": None})
+    (answers,) = read(written, tmp_path / "whole")
+    assert not answers.limited
+    edit(written, tmp_path / "part", lambda lines: lines.__delitem__(slice(30, None)))
+    (answers,) = reread(tmp_path / "part")
+    assert (answers.n, answers.limited) == (30, True)
