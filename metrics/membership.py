@@ -199,8 +199,7 @@ def _auc_difference(a: FloatArray, b: FloatArray, inside: BoolArray, confidence:
     value = float(over_a.mean() - over_b.mean())
     variance = np.var(over_a - over_b, ddof=1) / len(over_a) + np.var(under_a - under_b, ddof=1) / len(under_a)
     # where every example moves alike DeLong's error is 0: then it is that of one example that moves all the way
-    stderr = float(np.sqrt(variance))
-    stderr = stderr if stderr > 1e-12 else 1 / min(len(over_a), len(under_a))
+    stderr = float(np.sqrt(variance)) or 1 / min(len(over_a), len(under_a))
     half = t_quantile(len(over_a), len(under_a), confidence) * stderr
     p_value = max(SMALLEST_P, float(2 * stats.t.sf(abs(value) / stderr, min(len(over_a), len(under_a)) - 1)))
     interval = Estimate(

@@ -148,7 +148,7 @@ def auc_estimate(positives: FloatArray, negatives: FloatArray, confidence: float
     """
     value, stderr = delong(positives, negatives)
     m, n = len(positives), len(negatives)
-    known = np.isfinite(stderr) and stderr > 1e-12 and 0 < value < 1
+    known = np.isfinite(stderr) and stderr > 0 and 0 < value < 1
     low, high, kind = 1.0, 0.0, "DeLong, logit scale, t"
     if known:
         half = t_quantile(m, n, confidence) * stderr / (value * (1 - value))
