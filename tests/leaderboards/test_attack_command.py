@@ -254,6 +254,15 @@ def test_options_of_a_roster_are_refused_with_scores(
     assert not (tmp_path / "out").exists()
 
 
+def test_options_of_the_judging_are_refused_before_anything_is_trained(tmp_path: Path, capfd: Any) -> None:
+    """The roster is missing, which the training would say."""
+    command = ["attack", str(tmp_path / "roster.yaml"), "-o", str(tmp_path / "out"), "--draws", "50"]
+    assert main(command) == 2
+    said = capfd.readouterr().err
+    assert "draws" in said
+    assert "roster.yaml" not in said
+
+
 def test_one_of_roster_and_scores(tmp_path: Path, capsys: Any) -> None:
     assert main(["attack", "-o", str(tmp_path / "out")]) == 2
     assert "give a roster to attack, or --scores FILE" in capsys.readouterr().err
