@@ -305,14 +305,22 @@ def compare_maxima(
     value, stderr = a.value - b.value, float(drawn.std(ddof=1))
     z, unseen = float(ndtri(1 - (1 - confidence) / 2)), unit * math.sqrt(a.unseen + b.unseen)
     widest = math.hypot(stderr, unseen)
-    told = math.sqrt(max(0.0, value**2 - (z * unseen) ** 2))  # beyond what one sample more would explain
-    up, above = _one_sided(a.upper, b.floors, told, 1 - (1 - confidence) / 2)
-    down, below = _one_sided(b.upper, a.floors, told, 1 - (1 - confidence) / 2)
-    p_value = 1.0 if told < 1e-12 else min(1.0, 2 * (up if value > 0 else down))
+    tail = 1 - (1 - confidence) / 2
+    up, above = _one_sided(a.upper, b.floors, value, tail)
+    down, below = _one_sided(b.upper, a.floors, -value, tail)
+    p_value = 1.0 if abs(value) < 1e-12 else _with_unseen(min(1.0, 2 * (up if value > 0 else down)), value, unseen)
     p_value = max(p_value, float(2 * ndtr(-abs(value) / widest)))
     above, below = (max(math.hypot(max(side, 0.0), z * unseen), z * widest) for side in (above, below))
     low, high = max(-1.0, value - above), min(1.0, value + below)
-    if p_value >= 1 - confidence - 1e-12:  # the two agree up to the interpolation of a quantile
+    if p_value >= 1 - confidence - 1e-12:  # the two agree up to the interpolation of a quantile, and of a normal error
         low, high = min(low, 0.0), max(high, 0.0)
+    elif low <= 0 <= high:
+        p_value = 1 - confidence
     detectable = max(MINIMAL_DETECTABLE * widest, max(above, below) + POWER_Z * widest)
     return DifferenceOfMaxima(value, stderr, low, high, p_value, undefined, detectable)
+
+
+def _with_unseen(p_value: float, value: float, unseen: float) -> float:
+    """The p-value of a difference whose error is larger by this much, if what it has is that of a normal error."""
+    z = -float(ndtri(p_value / 2))
+    return 1.0 if z <= 0 else float(2 * ndtr(-abs(value) / math.hypot(value / z, unseen)))
