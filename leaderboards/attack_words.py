@@ -93,7 +93,8 @@ def _of_trainings(folded: TrainingsAgainst, report: AttackReport) -> Iterator[st
     if value is None or q_value is None or q_value >= LEVEL:
         return
     more, less = (folded.a, folded.b) if value > 0 else (folded.b, folded.a)
-    means = {one.name: one.auc[folded.key] for one in report.trainings if one.attack == folded.attack}
+    of_both = (one for one in report.trainings if one.attack == folded.attack and one.name in (more, less))
+    means = {one.name: one.auc[folded.key] for one in of_both}
     why = BELOW.format(less) if _clear(means[less], -1) else ""
     why = why if _clear(means[more], 1) else NOT_ABOVE.format(more)
     where = f" ({folded.attack}, {name_of(folded.key)}, q = {format_p(q_value)})"

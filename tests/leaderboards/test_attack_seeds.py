@@ -10,6 +10,7 @@ import pytest
 from groupgap.adapters.attack_scores import AuditScores
 from groupgap.leaderboards.attack_report import AttackOptions, AttackReport, build_report
 from groupgap.leaderboards.attack_tables import attack_document, attack_markdown
+from groupgap.leaderboards.attack_words import in_words
 from groupgap.metrics import benjamini_hochberg
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -134,6 +135,13 @@ def test_groups_that_one_seed_lacks_are_left_out() -> None:
     first, second = audit("full", 13, 1.0), replace(audit("full", 42, 1.0), groups={})
     (folded,) = build_report([first, second], FEW).trainings
     assert set(folded.auc) == {None}
+
+
+def test_a_recipe_without_groups_stands_beside_others() -> None:
+    bare = [replace(audit("bare", seed, 1.0), groups={}) for seed in SEEDS]
+    both = [audit(method, seed, leak) for method, leak in (("full", 3.0), ("lora", 0.2)) for seed in SEEDS]
+    said = in_words(build_report([*both, *bare], FEW))
+    assert any(line.startswith("over 3 trainings full gives") and "religion: " in line for line in said)
 
 
 def test_recipes_of_one_name_are_told_apart() -> None:
