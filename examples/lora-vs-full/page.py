@@ -70,10 +70,8 @@ def _cells(row: SavedRow) -> list[str]:
     worst = found["worst_group"]
     cells = [format_estimate(found["accuracy"]), " ".join([*worst.groups, format_estimate(worst)])]
     for gap in ("accuracy_spread", "dpd", "eod"):
-        chances = [found[gap].chance, *(one.metrics[gap].read().chance for one in row.by_seed)]
-        medians = [format_number(chance.median) for chance in chances if chance is not None]
-        chance = f" (chance {' to '.join(dict.fromkeys([min(medians), max(medians)]))})" if medians else ""
-        cells.append(format_estimate(found[gap]) + chance)
+        chance = found[gap].chance
+        cells.append(format_estimate(found[gap]) + (f" (chance {format_number(chance.median)})" if chance else ""))
     return cells
 
 
