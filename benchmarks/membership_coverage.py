@@ -35,8 +35,32 @@ WORLDS = (
     (1000, 1000, 2.0, 1.0),
     (200, 200, 0.0, 3.0),
     (5000, 5000, 0.3, 1.3),
+    (2, 500, 1.0, 1.0),
+    (3, 500, 1.0, 1.0),
+    (5, 500, 2.5, 1.0),
+    (10, 500, 2.5, 1.0),
+    (30, 500, 2.5, 1.0),
+    (10, 10, 1.0, 1.0),
 )
-PAIRS = ((600, 600, 0.0, 0.5), (600, 600, 0.3, 0.5), (300, 1000, 1.0, 0.8), (200, 200, 0.5, 0.9))
+PAIRS = (
+    # members, non-members, shift, correlation
+    (600, 600, 0.0, 0.5),
+    (600, 600, 0.3, 0.5),
+    (300, 1000, 1.0, 0.8),
+    (200, 200, 0.5, 0.9),
+    (2, 500, 0.0, 0.0),
+    (3, 500, 0.0, 0.0),
+    (5, 500, 0.0, 0.0),
+    (10, 500, 0.0, 0.0),
+)
+HITS = (
+    # members, non-members, share of members over all others in A, and in B
+    (30, 200, 1.0, 0.97),
+    (50, 200, 0.97, 1.0),
+    (50, 200, 0.03, 0.0),
+    (200, 400, 0.01, 0.0),
+    (100, 200, 0.9, 0.97),
+)
 READINGS = {
     "online, fixed variance": LiraOptions("online", "residual"),
     "offline (density), fixed variance": LiraOptions("offline-density", "residual"),
@@ -90,14 +114,33 @@ def coverage_case(
 
 def null_case(members: int, nonmembers: int, runs: int, rng: np.random.Generator) -> dict[str, tuple[int, int]]:
     """Runs that reject at 5% where membership is drawn at random, all runs."""
-    rejected = {"auc": 0, "balanced accuracy": 0}
+    rejected = {name: [0, 0] for name in ("auc", "balanced accuracy", *(f"tpr at {rate}" for rate in RATES))}
     for _ in range(runs):
         scores = rng.normal(size=members + nonmembers)
         power = attack_power(scores[:members], scores[members:], RATES)
-        for name, estimate in (("auc", power.auc), ("balanced accuracy", power.balanced_accuracy)):
-            assert estimate.chance is not None
-            rejected[name] += estimate.chance.p_value < 0.05
-    return {name: (count, runs) for name, count in rejected.items()}
+        for name, estimate in zip(rejected, (power.auc, power.balanced_accuracy, *power.tpr_at.values()), strict=True):
+            if estimate.chance is not None:
+                rejected[name][1] += 1
+                rejected[name][0] += estimate.chance.p_value < 0.05
+    return {name: (count, tested) for name, (count, tested) in rejected.items()}
+
+
+def hits_case(
+    members: int, nonmembers: int, one: float, other: float, runs: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Runs whose interval of A - B, of the true positive rate at 1%, holds its truth; those where its width is 0."""
+    inside = np.arange(members + nonmembers) < members
+    covered = empty = 0
+    for run in range(runs):
+        scores = rng.normal(size=(2, len(inside)))
+        for target, share in enumerate((one, other)):
+            scores[target, :members] += np.where(rng.random(members) < share, 12, -12)
+        found = compare_attacks(scores[0], scores[1], inside, (0.01,), draws=200, seed=run).tpr_at[0.01]
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low - 1e-12 <= one - other <= found.high + 1e-12
+        empty += found.high - found.low < 1e-12
+    return covered, empty
 
 
 def paired_null_case(
@@ -166,6 +209,17 @@ def _print_levels(runs: int, seed: int) -> None:
             if tested:
                 verdict = "yes" if holds(errors, tested) else "NO"
                 print("|", *(f"{part} |" for part in (world_name, name, f"{errors / tested:.3f}", tested, verdict)))
+    _print_hits(max(1, runs // 4), rng)
+
+
+def _print_hits(runs: int, rng: np.random.Generator) -> None:
+    print(
+        "\n| members | others | share, A | share, B | coverage of A - B | width 0 | runs | holds |\n" + "|---" * 8 + "|"
+    )
+    for case in HITS:
+        covered, empty = hits_case(*case, runs, rng)
+        verdict = "yes" if covers(covered, runs) and not empty else "NO"
+        print("|", *(f"{part} |" for part in (*case, f"{covered / runs:.3f}", empty, runs, verdict)))
 
 
 def _print_speed() -> None:
