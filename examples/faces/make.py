@@ -98,7 +98,7 @@ def _line(row: dict[str, Any]) -> list[str]:
     groups = [_number(group["accuracy"], interval=False) for group in row["groups"]]
     shown = [
         _number(metrics["accuracy"]),
-        f"{worst['groups'][0]} {_number(worst)}",
+        f"{' and '.join(worst['groups'])} {_number(worst)}",
         _number(metrics["accuracy_spread"]),
     ]
     return [row["variant"], str(len(row["seeds"])), *shown, *groups]
