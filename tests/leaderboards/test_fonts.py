@@ -120,7 +120,7 @@ def test_the_curves_of_an_attack_are_drawn_without_a_warning() -> None:
     none = np.zeros((0, n, 1)), np.zeros((0, n), bool)
     groups = {"\u5b97\u6559": (("\u732b",),) * n}
     one = AuditScores("\u732b", tuple(map(str, range(n))), member, statistic, *none, groups, {})
-    report = build_report([one], AttackOptions(draws=100))
+    report = build_report([one], AttackOptions(draws=999))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "\u732b" in roc_figure(report)
