@@ -215,7 +215,7 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
     fair = run.fair(task)
     _check_judgeable(path, task, fair)
     columns = _Columns(axes, roles_of(task, fair), tuple(map(str, fair.get("classes") or ())))
-    lines = _complete(path, _of_filter(path, config), run.answered(task))
+    lines = answered_lines(run, task)
     if fair.get("controlled"):
         lines = debiased_lines(path, lines, config)
     elif fair.get("judge"):
@@ -227,6 +227,30 @@ def read_answers(run: Run, task: str, reading: Reading | None = None) -> tuple[A
     _check_labels(path, columns)
     columns.settle_labels(path)
     return _assemble(run, task, columns, reading.positive.get(task, fair.get("positive")))
+
+
+def answered_lines(run: Run, task: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of a samples file that count: of one filter, and all that lm-eval judged.
+
+    Args:
+        run: from :func:`groupgap.leaderboards.runs.find_runs`.
+        task: one of ``run.samples``.
+
+    Yields:
+        The line number (from 1) and the line.
+
+    Raises:
+        GroupgapError: for several filters and none of them ``none``, and, after the last line, where there are fewer
+            than lm-eval judged: the file was cut.
+    """
+    path, judged, found = run.samples[task], run.answered(task), 0
+    for found, numbered in enumerate(_of_filter(path, run.task_config(task)), start=1):  # noqa: B007 - counted
+        yield numbered
+    if 0 < found < (judged or 0):
+        raise GroupgapError(
+            f"{path}: {found:,} answers, but its results file is of {judged:,}: lines are lost: copy the run whole, "
+            "or run it again"
+        )
 
 
 def _of_filter(path: Path, config: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -241,20 +265,6 @@ def _of_filter(path: Path, config: Mapping[str, Any]) -> Iterator[tuple[int, dic
     for number, line in read_json_lines(path):
         if str(line.get("filter", chosen)) == chosen:
             yield number, line
-
-
-def _complete(
-    path: Path, lines: Iterator[tuple[int, dict[str, Any]]], answered: int | None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines; fewer than lm-eval judged is a file that was cut."""
-    found = 0
-    for found, numbered in enumerate(lines, start=1):  # noqa: B007 - counted
-        yield numbered
-    if 0 < found < (answered or 0):
-        raise GroupgapError(
-            f"{path}: {found:,} answers, but its results file is of {answered:,}: lines are lost: copy the run whole, "
-            "or run it again"
-        )
 
 
 def _fields(path: Path) -> str:

@@ -12,10 +12,9 @@ import numpy.typing as npt
 from ..errors import GroupgapError
 from ..harness_tasks.design import Cell
 from ..metrics.cell_effects import CellMatrix, Level
-from .answers import Answers
+from .answers import Answers, answered_lines
 from .controlled import CellAnswers, read_cells
 from .runs import Run
-from .untrusted import read_json_lines
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -49,13 +48,12 @@ def asked_cells(run: Run, task: str) -> AskedCells:
     """Read the cells of all documents, in the order of lm-eval's doc_id, as :class:`Answers` has them.
 
     Raises:
-        GroupgapError: for lines of another kind, and cells that are not balanced.
+        GroupgapError: for lines of another kind, lost lines, and cells that are not balanced.
     """
     path = run.samples[task]
     found: list[tuple[int, CellAnswers]] = []
-    for number, line in read_json_lines(path):
-        if str(line.get("filter", "none")) == "none":
-            found.append((int(line.get("doc_id", -1)), read_cells(f"{path}, line {number}", line)))
+    for number, line in answered_lines(run, task):
+        found.append((int(line.get("doc_id", -1)), read_cells(f"{path}, line {number}", line)))
     documents = [answer for _, answer in sorted(found, key=lambda one: one[0]) if not answer.content_free]
     if not documents:
         raise GroupgapError(f"{path}: an empty run, no answer to judge: run lm_eval again (a --limit of 0?)")

@@ -22,10 +22,10 @@ from ..metrics import Estimate
 from ..metrics.largest import mean_of, share_of
 from ..metrics.rates import proportion
 from ..metrics.token_bias import TokenBias, token_bias
+from .answers import answered_lines
 from .runs import Run
 from .samples import log_probability
 from .token_cells import cell_matrix
-from .untrusted import read_json_lines
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -222,7 +222,7 @@ def guess_bias(runs: Sequence[Run], min_group: int, skip: Sequence[str] = ()) ->
 def read_guesses(run: Run, task: str, template: Template) -> Guesses:
     """Read the answers of a run to one prompt."""
     path, logs, genders = run.samples[task], {}, {}
-    for number, line in read_json_lines(path):
+    for number, line in answered_lines(run, task):
         document, replies, where = line.get("doc"), line.get("filtered_resps"), f"{path}, line {number}"
         if not isinstance(document, dict) or not isinstance(replies, list) or "review" not in document:
             raise GroupgapError(f"{where}: not a line of {template.task}: it lacks doc.review or the replies")

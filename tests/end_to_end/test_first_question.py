@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,10 @@ QUIET = {
 }
 
 
+# An engine's threads can end Python abnormally once its table is printed and its files are written (docs/backends.md).
+ABORTED = "terminate called without an active exception\n"
+
+
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment; on failure show the end of what it said."""
     done = subprocess.run(
@@ -38,7 +43,8 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
         check=False,
         env={**os.environ, **environment},
     )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    aborted = command[0] == "lm_eval" and done.returncode == -signal.SIGABRT and done.stderr.endswith(ABORTED)
+    assert done.returncode == 0 or aborted, (done.stdout + done.stderr)[-3000:]
     return done
 
 

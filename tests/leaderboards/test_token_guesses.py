@@ -255,3 +255,17 @@ def test_broken_samples_are_named(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(GroupgapError, match="an empty run"):
         guess_bias([run], 30)
+
+
+def test_a_probe_that_lost_lines_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a", ["YN1"], {})
+    (results,) = tmp_path.glob("a/results_*.json")
+    facts = json.loads(results.read_text())
+    facts["results"] = {task: {"sample_len": 2 * REVIEWS} for task in facts["configs"]}
+    results.write_text(json.dumps(facts))
+    (run,), _ = find_runs([tmp_path])
+    assert guess_bias([run], 30)
+    (path,) = run.samples.values()
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:100]))
+    with pytest.raises(GroupgapError, match=r"100 answers, but its results file is of 160: lines are lost"):
+        guess_bias([run], 30)
