@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,8 +145,3 @@ def member_gap(successes: float, members: int, all_successes: float, n: int, con
     return Estimate(
         float(shares[0] - shares[1]), members, None, stderr, float(low[0]), float(high[0]), "Newcombe hybrid score"
     )
-
-
-def names_at(groups: Sequence[str], *indices: int) -> tuple[str, ...]:
-    """The names at these positions."""
-    return tuple(groups[index] for index in indices)
