@@ -7,6 +7,7 @@ import errno
 import importlib
 import io
 import os
+import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -73,17 +74,14 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _answer(arguments: Sequence[str]) -> int:
-    """Run the verb, or say what verbs there are; all output is written when this returns or raises."""
-    try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(_usage())
-        elif arguments[0] == "--version":
-            print(f"groupgap {__version__}")
-        else:
-            return _run(arguments)
-        return 0
-    finally:
-        sys.stdout.flush()
+    """Run the verb, or say what verbs there are."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+    elif arguments[0] == "--version":
+        print(f"groupgap {__version__}")
+    else:
+        return _run(arguments)
+    return 0
 
 
 def _take_any_text() -> None:
@@ -99,38 +97,75 @@ def _take_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _drop_output() -> None:
-    """What could not be written is not tried again when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _reader_is_gone() -> bool:
+    """Whether nobody reads the output any more: a broken pipe may be another one, of a program that a verb started."""
+    try:
+        look = select.poll()
+        look.register(sys.stdout.fileno(), 0)
+        return bool(look.poll(0))
+    except (OSError, ValueError):  # an output that is no file
+        return False
+
+
+def _in_words(error: OSError) -> str:
+    if error.errno in FULL:
+        return f"{error.filename or 'the output'}: {error.strerror}, so it is not whole: make room and run this again"
+    return f"{error.filename}: {error.strerror}"
+
+
+def _outcome(arguments: Sequence[str]) -> tuple[int, str]:
+    """The exit status of what is asked for, and the line that says what went wrong."""
+    try:
+        return _answer(arguments), ""
+    except GroupgapError as error:
+        problem = str(error)
+    except KeyboardInterrupt:
+        return 130, "groupgap: interrupted"
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        return 0, ""
+    except OSError as error:
+        if error.errno not in FULL and error.filename is None:
+            raise
+        problem = _in_words(error)
+    return 2, f"groupgap: error: {one_line(problem)}"
+
+
+def _write_out() -> str:
+    """Write what is left of the output; returns why it cannot be, but for a reader who is gone.
+
+    What could not be written is not tried again when the interpreter ends.
+    """
+    try:
+        sys.stdout.flush()
+        return ""
+    except OSError as error:
+        if error.errno not in (*FULL, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "" if error.errno == errno.EPIPE else f"groupgap: error: {_in_words(error)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0, or 2 for a mistake of the user's or a full disk (one line on stderr).
 
-    A reader that closes the pipe has read enough: 0, without a word.
+    A reader that closes the pipe has read enough: without a word, and the status is the verb's.
     """
     _take_any_text()
+    ended: SystemExit | None = None
     try:
-        return _answer(list(sys.argv[1:] if argv is None else argv))
-    except GroupgapError as error:
-        problem = str(error)
-    except KeyboardInterrupt:
-        print("groupgap: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        _drop_output()
-        return 0
-    except OSError as error:
-        if error.errno in FULL:
-            _drop_output()
-            where = error.filename or "the output"
-            problem = f"{where}: {error.strerror}, so it is not whole: make room and run this again"
-        elif error.filename is None:
-            raise
-        else:
-            problem = f"{error.filename}: {error.strerror}"
-    print(f"groupgap: error: {one_line(problem)}", file=sys.stderr)
-    return 2
+        status, line = _outcome(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as error:  # of argparse, or of lm-eval
+        ended, status, line = error, int(bool(error.code)), ""
+    unwritten = _write_out()
+    if unwritten and not status:
+        ended, status, line = None, 2, unwritten
+    if ended:
+        raise ended
+    if line:
+        print(line, file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

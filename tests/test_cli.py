@@ -149,6 +149,58 @@ def test_a_full_disk_under_a_file_is_one_line_too() -> None:
     assert done.stderr.count("\n") == 1
 
 
+ENDS = {
+    "raise GroupgapError('no such run')": (2, "groupgap: error: no such run\n"),
+    "raise KeyboardInterrupt": (130, "groupgap: interrupted\n"),
+    "raise SystemExit(3)": (3, ""),
+    "return 1": (1, ""),
+}
+
+
+@pytest.mark.parametrize("output", ["a closed pipe", "/dev/full"])
+@pytest.mark.parametrize("end", ENDS)
+def test_an_output_that_is_lost_hides_no_mistake(end: str, output: str) -> None:
+    """The verb's own status and words come first, whatever became of what it printed."""
+    source = (
+        "import sys\nfrom groupgap import cli\nfrom groupgap.errors import GroupgapError\n"
+        f"def run(_):\n    print('half')\n    {end}\ncli._run = run\nsys.exit(cli.main(['check']))\n"
+    )
+    if output == "/dev/full" and not Path(output).exists():
+        pytest.skip("this system has no /dev/full")
+    read, place = os.pipe()
+    os.close(read)
+    if output == "/dev/full":
+        os.close(place)
+        place = os.open(output, os.O_WRONLY)
+    command = [sys.executable, "-c", source]
+    variables = {**os.environ, "PYTHONUNBUFFERED": ""}  # what is printed waits until the verb has ended
+    done = subprocess.run(command, stdout=place, stderr=subprocess.PIPE, text=True, check=False, env=variables)
+    os.close(place)
+    assert (done.returncode, done.stderr) == ENDS[end]
+
+
+def test_a_broken_pipe_that_is_not_the_output_is_a_mistake_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: list[str]) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(cli, "_run", run)
+    with pytest.raises(BrokenPipeError):
+        main(["board"])
+
+
+def test_a_full_disk_under_a_file_leaves_the_callers_output_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    def run(_: list[str]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "weights.bin")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_run", run)
+        assert main(["train"]) == 2
+        patch.setattr(sys, "stdout", io.StringIO())
+        assert main(["train"]) == 2
+    os.write(1, b"still here")
+    assert capfd.readouterr().out == "still here"
+
+
 def test_an_error_of_the_system_that_is_none_of_the_users_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(_: list[str]) -> int:
         raise OSError(errno.EBADF, "Bad file descriptor")
