@@ -243,13 +243,8 @@ def _numbers(path: Path, table: pa.Table, name: str, depth: int) -> FloatArray:
     values = table.column(name).combine_chunks()
     shape = [len(values)]
     while pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-        lengths = np.unique(np.diff(values.offsets.to_numpy()))
-        if len(lengths) > 1:
-            raise GroupgapError(
-                f"{path}: column {name!r}: lists of {lengths.min()} to {lengths.max()} entries; expected one length"
-            )
-        shape.append(int(lengths[0]) if len(lengths) else 0)
-        values = values.flatten()
+        values, length = _entries(path, values, name)
+        shape.append(length)
     if values.null_count and not pa.types.is_null(values.type):
         place = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
         row = place * shape[0] // len(values)
@@ -263,13 +258,30 @@ def _numbers(path: Path, table: pa.Table, name: str, depth: int) -> FloatArray:
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(shape)
 
 
+def _entries(path: Path, lists: pa.Array, name: str) -> tuple[pa.Array, int]:
+    """What is in lists that are all of one length, and that length.
+
+    Raises:
+        GroupgapError: a list is missing, or two differ in length: entries would slip to other rows.
+    """
+    if lists.null_count:
+        raise GroupgapError(f"{path}: column {name!r}: {lists.null_count:,} lists are missing")
+    lengths = np.unique(np.diff(lists.offsets.to_numpy()))
+    if len(lengths) > 1:
+        raise GroupgapError(
+            f"{path}: column {name!r}: lists of {lengths.min()} to {lengths.max()} entries; expected one length"
+        )
+    return lists.flatten(), int(lengths[0]) if len(lengths) else 0
+
+
 def _bools(path: Path, table: pa.Table, name: str) -> BoolArray:
+    """(n,), or (n, S) for lists of the same length in each row."""
     values = table.column(name).combine_chunks()
-    shape: tuple[int, ...] = (len(values),)
+    shape = [len(values)]
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-        values = values.flatten()
-        shape = (*shape, -1)
-    if not pa.types.is_boolean(values.type) or values.null_count or (shape[0] and len(values) % shape[0]):
+        values, length = _entries(path, values, name)
+        shape.append(length)
+    if not pa.types.is_boolean(values.type) or values.null_count:
         raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}; got {table.column(name).type}")
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.bool_).reshape(shape)
 

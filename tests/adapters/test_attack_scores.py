@@ -85,6 +85,18 @@ def test_a_users_own_table(tmp_path: Path) -> None:
         (lambda frame: frame.assign(example=["1", "1", "2"]), "an example stands there twice"),
         (lambda frame: frame.assign(shadows=[[1.0], [1.0, 2.0], [1.0]]), "lists of 1 to 2 entries"),
         (lambda frame: frame.assign(shadows=[[1.0], [1.0], [1.0]]), "no column 'inside'"),
+        (
+            lambda frame: frame.assign(shadows=[[1.0, 2.0]] * 3, inside=[[True], [True, False], [True, True, False]]),
+            "column 'inside': lists of 1 to 3 entries",
+        ),
+        (
+            lambda frame: frame.assign(shadows=[[1.0, 2.0]] * 3, inside=[None, [True] * 3, [False] * 3]),
+            "column 'inside': 1 lists are missing",
+        ),
+        (
+            lambda frame: frame.assign(shadows=[[1.0], None, [1.0]], inside=[[True]] * 3),
+            "column 'shadows': 1 lists are missing",
+        ),
         (lambda frame: frame.assign(target=["m", None, "m"]), "column 'target': expected text"),
         (lambda frame: frame.assign(groups=["a", "b", "c"]), "column 'groups': expected list of text"),
         (lambda frame: frame.iloc[:0], "holds no rows"),
