@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -100,9 +101,9 @@ def find_runs(
         The runs, each once, in order of name and date, and notes on what was left out.
 
     Raises:
-        GroupgapError: if a path does not exist, holds no run, or holds results without their samples; if a chosen
-        name stands for
-            two variants; if an entry of ``names`` fits no run.
+        GroupgapError: if a path does not exist, holds no run, or holds results without their samples; if all paths hold
+            runs of an attack alone; if a chosen name stands for two variants that ``names`` does not tell apart; if an
+            entry of ``names`` fits no run.
     """
     if not paths:
         raise GroupgapError("no run given: name at least one lm-eval output folder")
@@ -112,6 +113,8 @@ def find_runs(
         runs, said = _runs_under(path)
         found.update({run.results_file: run for run in runs})
         notes += [note for note in said if note not in notes]
+    if not found:
+        raise GroupgapError("; ".join(notes))
     runs = _renamed(_named(list(found.values())), names or {})
     return tuple(sorted(runs, key=lambda run: (run.name, run.date, str(run.results_file)))), tuple(notes)
 
@@ -141,7 +144,7 @@ def _runs_under(path: Path) -> tuple[list[Run], list[str]]:
             "were trained on, so they judge nothing (variant.json has audit: true)"
         )
     if not runs and audits:
-        raise GroupgapError(notes[-1])
+        return [], notes
     if not runs and any(note.endswith(LOG_SAMPLES) for note in notes):
         raise GroupgapError(f"{path}: results without samples_*.jsonl: {LOG_SAMPLES}")
     if not runs:
@@ -245,27 +248,18 @@ def _has_results(folder: Path) -> bool:
 
 def _named(runs: list[Run]) -> list[Run]:
     variants = {run.variant.identity: run.variant for run in runs}
-    _check_chosen(variants.values())
     names = dict(zip(variants, told_apart(list(variants.values())), strict=True))
     return [replace(run, name=names[run.variant.identity]) for run in runs]
 
 
-def _check_chosen(variants: Iterable[Variant]) -> None:
-    first: dict[tuple[str, int | None], Variant] = {}
-    for variant in variants:
-        other = first.setdefault((variant.name, variant.seed), variant)
-        if other is variant or not (variant.chosen and other.chosen):
-            continue
-        keys = sorted(set(variant.details) | set(other.details))
-        differing = [key for key in keys if variant.details.get(key) != other.details.get(key)]
-        raise GroupgapError(
-            f"two variant.json files have the name {variant.name!r} but differ in {', '.join(differing)}: "
-            "give each its own name, in variant.json or by --name RUN=NAME"
-        )
-
-
 def _renamed(runs: list[Run], names: Mapping[str, str]) -> list[Run]:
-    renamed = {id(run): run for run in runs}
+    """The runs with the names that they are given; the others keep theirs.
+
+    Raises:
+        GroupgapError: for an entry of ``names`` that fits no run, or several variants; and where two variants have one
+            chosen name after all.
+    """
+    given: dict[Path, str] = {}
     for wanted, name in names.items():
         if not name.strip():
             raise GroupgapError(f"--name {wanted}=: expected RUN=NAME with a name that is not empty")
@@ -279,8 +273,45 @@ def _renamed(runs: list[Run], names: Mapping[str, str]) -> list[Run]:
             raise GroupgapError(
                 f"--name {wanted}={name}: {wanted} holds several variants; name one of their folders or results files"
             )
-        renamed.update({id(run): replace(run, name=name) for run in fitting})
-    return list(renamed.values())
+        given.update({run.results_file: name for run in fitting})
+    own = _own_names([run for run in runs if run.results_file not in given], runs)
+    renamed = [
+        replace(run, name=given.get(run.results_file) or own.get(run.variant.identity, run.name)) for run in runs
+    ]
+    _check_chosen(renamed, given)
+    return renamed
+
+
+def _own_names(unnamed: Sequence[Run], runs: Sequence[Run]) -> dict[str, str]:
+    """Names of variants that were given none: one of a chosen name has it, once its namesakes have another."""
+    variants = {run.variant.identity: run.variant for run in runs}
+    staying = {run.variant.identity for run in unnamed}
+    chosen = Counter((one.name, one.seed) for one in variants.values() if one.chosen)
+    kept = [
+        one
+        for one in variants.values()
+        if one.identity in staying or not (one.chosen and chosen[one.name, one.seed] > 1)
+    ]
+    return dict(zip((one.identity for one in kept), told_apart(kept), strict=True))
+
+
+def _check_chosen(runs: Iterable[Run], given: Mapping[Path, str]) -> None:
+    """Refuse two variants of one chosen name, as far as they were not given other names."""
+    first: dict[tuple[str, str, int | None], Variant] = {}
+    for run in runs:
+        variant = run.variant
+        if not variant.chosen:
+            continue
+        called = given.get(run.results_file, variant.name)
+        other = first.setdefault((called, variant.name, variant.seed), variant)
+        if other.identity == variant.identity:
+            continue
+        keys = sorted(set(variant.details) | set(other.details))
+        differing = [key for key in keys if variant.details.get(key) != other.details.get(key)]
+        raise GroupgapError(
+            f"two variant.json files have the name {variant.name!r} but differ in {', '.join(differing)}: "
+            "give each its own name, in variant.json or by --name RUN=NAME"
+        )
 
 
 def is_called(run: Run, wanted: str) -> bool:

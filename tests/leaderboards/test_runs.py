@@ -140,6 +140,39 @@ def test_one_chosen_name_for_two_variants_is_refused(tmp_path: Path, factory: Si
         find_runs([tmp_path])
 
 
+def chosen(folder: Path, factory: SimpleNamespace, **told: object) -> Path:
+    run = factory.run().write(folder)
+    (run / "variant.json").write_text(json.dumps({"name": "ours", **told}))
+    return run
+
+
+def test_one_chosen_name_for_two_variants_is_mended_by_a_name(tmp_path: Path, factory: SimpleNamespace) -> None:
+    a, b = (chosen(tmp_path / name, factory, weights=name) for name in "ab")
+    assert names(tmp_path, **{str(a): "old"}) == ["old", "ours"]
+    assert names(tmp_path, **{str(a): "old", str(b): "new"}) == ["new", "old"]
+    for renamed in ({str(a): "ours"}, {str(a): "ours", str(b): "ours"}, {str(a): "both", str(b): "both"}):
+        with pytest.raises(GroupgapError, match="have the name 'ours' but differ in weights"):
+            names(tmp_path, **renamed)
+    chosen(tmp_path / "c", factory, weights="c")
+    with pytest.raises(GroupgapError, match="have the name 'ours' but differ in weights"):
+        names(tmp_path, **{str(a): "old"})
+
+
+def test_a_variant_of_which_one_run_alone_is_renamed_still_has_its_name(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    a = chosen(tmp_path / "a", factory, weights="a")
+    factory.run(date=factory.LATER).write(a)
+    chosen(tmp_path / "b", factory, weights="b")
+    with pytest.raises(GroupgapError, match="have the name 'ours' but differ in weights"):
+        names(tmp_path, **{str(a / f"results_{factory.LATER}.json"): "old"})
+
+
+def test_seeds_of_one_chosen_name_stay_told_apart(tmp_path: Path, factory: SimpleNamespace) -> None:
+    a, _, _ = (chosen(tmp_path / w, factory, weights=w, seed=s) for w, s in (("a", 1), ("b", 1), ("c", 2)))
+    assert names(tmp_path, **{str(a): "old"}) == ["old", "ours (weights=b, seed=1)", "ours (weights=c, seed=2)"]
+
+
 def test_a_run_is_renamed_by_folder_file_or_name(tmp_path: Path, factory: SimpleNamespace) -> None:
     factory.run().write(tmp_path / "a")
     file = tmp_path / "a" / f"results_{factory.DATE}.json"
@@ -274,6 +307,22 @@ def test_runs_of_an_attack_are_left_out_and_counted(tmp_path: Path, factory: Sim
     assert note.startswith(f"{tmp_path}: 2 runs of an attack left out: they ask the rows that models were trained on")
     with pytest.raises(GroupgapError, match="1 run of an attack left out"):
         find_runs([tmp_path / "full shadow-1"])
+
+
+def test_a_folder_of_an_attack_beside_a_run_is_left_out_too(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.run().write(tmp_path / "full")
+    shadows = [factory.run().write(tmp_path / "attack" / str(number)) for number in (1, 2)]
+    for shadow in shadows:
+        (shadow / "variant.json").write_text(json.dumps({"name": shadow.name, "audit": True}))
+    for paths in ([tmp_path / "full", tmp_path / "attack"], [tmp_path / "attack", tmp_path / "full"]):
+        runs, (note,) = find_runs(paths)
+        assert [run.name for run in runs] == ["org/model-a"]
+        assert note.startswith(f"{tmp_path / 'attack'}: 2 runs of an attack left out")
+    with pytest.raises(GroupgapError, match=r"1: 1 run of an attack left out.*; .*2: 1 run of an attack left out"):
+        find_runs(shadows)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GroupgapError, match=r"no results_<date>\.json under it"):
+        find_runs([tmp_path / "full", tmp_path / "empty"])
 
 
 def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path: Path, factory: SimpleNamespace) -> None:
