@@ -189,18 +189,39 @@ def _pool(task: Any, documents: Mapping[str, Mapping[str, Any]], training: Train
 
 
 def _shadow_target(target: _Target, targets: Sequence[_Target], shadow: str) -> _Target:
-    """Whose recipe a target's shadows follow: the first target of that recipe, from the same files of the base."""
+    """Whose recipe a target's shadows follow: the first target of that recipe, from the same files of the base, that
+    is served alike: shadows answer as their target does.
+    """
+    of_base = [one for one in targets if _base(one) == _base(target)]
     if shadow == "lora" and target.variant.method != "lora":
-        found = [one for one in targets if one.variant.method == "lora" and _base(one) == _base(target)]
+        found = [one for one in of_base if one.variant.method == "lora" and _engine(one) == _engine(target)]
         if not found:
-            raise GroupgapError(f"--shadow lora: {target.variant.name} has no LoRA target of the same base beside it")
+            raise GroupgapError(
+                f"--shadow lora: {target.variant.name} has no LoRA target of the same base beside it that is served by "
+                "the same engine and options"
+            )
         return found[0]
-    return next(one for one in targets if one.training.recipe == target.training.recipe and _base(one) == _base(target))
+    return next(
+        one
+        for one in of_base
+        if one.training.recipe == target.training.recipe and _served(one.variant) == _served(target.variant)
+    )
 
 
 def _base(target: _Target) -> tuple[str, dict[str, str]]:
     """What a target was trained from: the name, and the hashes of the files that it had then."""
     return target.training.base, dict(target.training.base_hashes)
+
+
+def _served(variant: Variant) -> tuple[Any, ...]:
+    """How a variant is served: what its answers depend on beside its weights."""
+    labels = None if variant.labels is None else dict(variant.labels)
+    return variant.engine, dict(variant.engine_options), labels, variant.server, variant.merge, variant.base
+
+
+def _engine(target: _Target) -> tuple[Any, ...]:
+    """What a whole model and an adapter can have in common of it: a whole one is laid on no base, and never merged."""
+    return _served(target.variant)[:4]
 
 
 def _trained_shadows(
@@ -264,8 +285,8 @@ def _audit(
         "base": target.training.base,
         "training": {
             "name": target.training.name.removesuffix(f"-{target.training.seed}"),
-            "recipe": _recipe_hash(target.training),
-            "shadows": _recipe_hash(lender.training),
+            "recipe": _recipe_hash(target),
+            "shadows": _recipe_hash(lender),
         },
         **facts,
         **design.left_out,
@@ -292,9 +313,10 @@ def _audit(
     )
 
 
-def _recipe_hash(training: Training) -> str:
-    """What two trainings that differ in their seed have in common."""
-    told = [training.recipe, training.base, training.base_hashes]
+def _recipe_hash(target: _Target) -> str:
+    """What two targets that differ in their seed have in common: how they were trained, and how they are served."""
+    training = target.training
+    told = [training.recipe, training.base, training.base_hashes, _served(target.variant)]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from groupgap.adapters.variant import Variant
 from groupgap.errors import GroupgapError
-from groupgap.plugins.attack_fleet import _pool, _shadow_target, _task
+from groupgap.plugins.attack_fleet import _pool, _recipe_hash, _shadow_target, _task
 
 
 def training(task: str) -> SimpleNamespace:
@@ -24,10 +26,11 @@ def test_a_plain_task_is_taken() -> None:
     assert _task(training("toy_religion_fair")).label_field == "label"  # type: ignore[arg-type]
 
 
-def target(name: str, method: str, base: str, recipe: int = 1) -> Any:
+def target(name: str, method: str, base: str, recipe: int = 1, **served: Any) -> Any:
     hashes = {"model.safetensors": base}
     told = {"name": name, "recipe": {"r": recipe}, "base": "tiny", "base_hashes": hashes}
-    return SimpleNamespace(variant=SimpleNamespace(name=name, method=method), training=SimpleNamespace(**told))
+    variant = Variant(name, "tiny", method, name, **served)
+    return SimpleNamespace(variant=variant, training=SimpleNamespace(**told))
 
 
 def test_shadows_are_shared_by_targets_of_the_same_files_of_the_base_only() -> None:
@@ -43,6 +46,36 @@ def test_shadows_are_shared_by_targets_of_the_same_files_of_the_base_only() -> N
     assert _shadow_target(one, [*everybody, lora], "lora") is lora
     with pytest.raises(GroupgapError, match="full-2 has no LoRA target of the same base"):
         _shadow_target(other, [*everybody, lora], "lora")
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        {"engine": "hf"},
+        {"engine_options": {"dtype": "bfloat16", "quantization": "fp8"}},
+        {"labels": {"no": 0, "yes": 1}},
+        {"merge": True},
+        {"base": "other"},
+    ],
+)
+def test_shadows_are_shared_by_targets_that_are_served_alike_only(served: dict[str, Any]) -> None:
+    """A target in bfloat16 against shadows in float32: the attack would find the number format."""
+    one, same = (target(f"lora-{seed}", "lora", "aaaa", engine_options={"dtype": "float32"}) for seed in (1, 2))
+    other = target("lora-3", "lora", "aaaa", engine_options={"dtype": "float32"})
+    other.variant = replace(other.variant, **served)
+    everybody = [one, same, other]
+    assert [_shadow_target(each, everybody, "same") for each in everybody] == [one, one, other]
+    assert _recipe_hash(one) == _recipe_hash(same) != _recipe_hash(other)
+
+
+def test_lora_shadows_are_served_as_the_whole_target_is() -> None:
+    full = target("full-1", "full", "aaaa", engine_options={"dtype": "float32"})
+    full.variant = replace(full.variant, base=None)
+    odd = target("lora-1", "lora", "aaaa", recipe=2, engine_options={"dtype": "bfloat16"})
+    like = target("lora-2", "lora", "aaaa", recipe=2, engine_options={"dtype": "float32"}, merge=True)
+    assert _shadow_target(full, [full, odd, like], "lora") is like
+    with pytest.raises(GroupgapError, match="that is served by the same engine and options"):
+        _shadow_target(full, [full, odd], "lora")
 
 
 def test_rows_of_a_text_and_of_a_pair_are_one_unit_of_the_pool() -> None:
