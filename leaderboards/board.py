@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from .pairs import Contender, Pairs, Wish, bands, compare_tables, mode_of
 from .report_blocks import Block
 from .reported import Discrepancy, discrepancies
 from .seeds import fold, names_of, pool
+from .worst import is_same
 
 NOT_PROVEN = "not proven"
 METRICS: dict[str, str] = {
@@ -289,20 +291,28 @@ def _with_raw(rows: Sequence[Row]) -> Iterable[Row]:
 
 
 def _ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
-    def worst(row: Row) -> float:
-        value = row.judgement.worst_group.value
-        return float("inf") if value is None else -value
-
+    """The rows in order of task, axis, rank and name; those whose worst group is undefined last."""
     tables: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         tables.setdefault((row.task, row.axis), []).append(row)
     ranked = []
     for _, table in sorted(tables.items(), key=lambda item: item[0]):
-        values = sorted(map(worst, table))
-        for row in sorted(table, key=lambda row: (worst(row), row.variant)):
-            rank = None if row.judgement.worst_group.value is None else values.index(worst(row)) + 1
-            ranked.append(replace(row, rank=rank))
+        placed = zip(table, _ranks([row.judgement.worst_group.value for row in table]), strict=True)
+        with_ranks = [replace(row, rank=rank) for row, rank in placed]
+        ranked += sorted(with_ranks, key=lambda row: (row.rank or len(table) + 1, row.variant))
     return tuple(ranked)
+
+
+def _ranks(values: Sequence[float | None]) -> list[int | None]:
+    """The place of each value, the largest first; equal ones, but for rounding, share the first of their places."""
+    ranks: list[int | None] = [None] * len(values)
+    known = sorted(((value, at) for at, value in enumerate(values) if value is not None), reverse=True)
+    first, rank = math.inf, 0
+    for place, (value, at) in enumerate(known, 1):
+        if not is_same(value, first):
+            first, rank = value, place
+        ranks[at] = rank
+    return ranks
 
 
 def estimates(row: Row) -> Mapping[str, Estimate]:

@@ -9,7 +9,7 @@ from ..metrics import Estimate
 from .board import Row
 from .format import format_estimate
 from .pairs import Pairs
-from .worst import is_worst, worst_name
+from .worst import is_same, is_worst, worst_name
 
 
 def beyond_chance(estimate: Estimate) -> bool:
@@ -52,7 +52,7 @@ def _worst(row: Row, treats: str | None) -> list[tuple[str, bool]]:
     if is_worst(worst, spread):
         return [(treats or " treats this group worst: ", False), (", ".join(worst.groups), True), value]
     if spread.value is not None:
-        return [(" treats all groups alike", False), value]
+        return [(" treats all groups judged alike", False), value]
     leads = " does best in the only group judged: " if treats else " was judged in one group only: "
     return [(leads, False), (", ".join(worst.groups), True), value]
 
@@ -60,9 +60,10 @@ def _worst(row: Row, treats: str | None) -> list[tuple[str, bool]]:
 def _last(ranked: Sequence[Row]) -> list[list[tuple[str, bool]]]:
     """Who stands at the other end, where there is one."""
     last = ranked[-1].judgement
-    if last.worst_group.value == ranked[0].judgement.worst_group.value:
+    values = [value for row in ranked if (value := row.judgement.worst_group.value) is not None]
+    if is_same(values[0], values[-1]):
         return []
-    alike = sum(row.judgement.worst_group.value == last.worst_group.value for row in ranked) - 1
+    alike = sum(is_same(value, values[-1]) for value in values) - 1
     others = f" and {alike} more of equal value" if alike else ""
     name = worst_name(last.worst_group, last.accuracy_spread)
     return [

@@ -6,8 +6,18 @@ from collections.abc import Callable
 
 from ..metrics import Estimate
 
-ALIKE = "all groups alike"
+ALIKE = "all judged groups alike"  # one that is too small to be judged may differ
 SAME = 1e-9  # means over seeds of equal rates may differ by rounding
+
+
+def is_same(one: float, other: float) -> bool:
+    """Whether two values are equal but for rounding.
+
+    Example:
+        >>> (0.28 + 0.34 + 0.35) / 3 == (0.35 + 0.34 + 0.28) / 3, is_same(0.97 / 3, (0.28 + 0.34 + 0.35) / 3)
+        (False, True)
+    """
+    return abs(one - other) < SAME
 
 
 def is_worst(worst: Estimate, spread: Estimate) -> bool:
@@ -31,7 +41,7 @@ def worst_name(worst: Estimate, spread: Estimate, shown: Callable[[str], str] = 
     Example:
         >>> even = Estimate(0.5, 60, groups=("a", "b"))
         >>> worst_name(even, Estimate(0.0, 60)), worst_name(even, Estimate(0.25, 90))
-        ('all groups alike', 'a, b')
+        ('all judged groups alike', 'a, b')
         >>> worst_name(Estimate(0.5, 60, groups=("a",)), Estimate(None, 60, "fewer than 2 groups with members"))
         'a (the only group judged)'
     """

@@ -143,6 +143,23 @@ def test_rows_are_ranked_by_worst_group_and_ties_share_a_rank(tmp_path: Path, fa
     assert [(row.rank, row.variant) for row in board_of(tmp_path).rows] == [(1, "a"), (1, "c"), (3, "b")]
 
 
+def test_means_of_equal_trainings_in_another_order_share_a_rank(tmp_path: Path, factory: SimpleNamespace) -> None:
+    made = [
+        {"id": f"{group}{at}", "text": f"{group} {at}", "label": 1, "faith": [group]}
+        for group in ("aur", "bron")
+        for at in range(100)
+    ]
+    for method, rights in (("full", (28, 34, 35)), ("lora", (35, 34, 28)), ("base", (27, 27, 27))):
+        for seed, right in enumerate(rights):
+            run = factory.WrittenRun(made, [1] * right + [0] * (100 - right) + [1] * 100, fair=factory.FAIR)
+            told = {"name": f"{method}-{seed}", "base": "org/base", "method": method, "seed": seed}
+            (run.write(tmp_path / told["name"]) / "variant.json").write_text(json.dumps(told))
+    found = {row.method: row for row in board_of(tmp_path).rows}
+    values = [found[method].judgement.worst_group.value for method in ("full", "lora")]
+    assert values[0] != values[1] == pytest.approx(values[0], abs=1e-12)
+    assert [(row.rank, row.method) for row in found.values()] == [(1, "full"), (1, "lora"), (3, "base")]
+
+
 def test_a_row_says_how_its_answers_were_proven(tmp_path: Path, factory: SimpleNamespace) -> None:
     for name, proof in (
         ("a", {"level": "full", "passed": True}),

@@ -156,18 +156,20 @@ def test_groups_that_are_all_alike_are_no_worst_group(
     tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    small = {"id": "small", "text": "", "label": 0, "faith": ["cel"]}  # too small to be judged, and always wrong
     for name, groups in (("even", ["aur", "bron"]), ("single", ["aur"])):
         made = [{"id": str(row), "text": "", "label": 0, "faith": [groups[row % len(groups)]]} for row in range(80)]
-        run = factory.WrittenRun(made, [0] * 80, fair=factory.FAIR, task=name)
+        run = factory.WrittenRun([*made, small], [*[0] * 80, 1], fair=factory.FAIR, task=name)
         run.write(tmp_path / "runs" / name)
     out = tmp_path / "out"
     assert main(["board", str(tmp_path / "runs"), "-o", str(out), "--draws", "999"]) == 0
     capsys.readouterr()
     assert main(["show", str(out)]) == 0
     even, single = (line for line in capsys.readouterr().out.splitlines() if line.lstrip().startswith("1 "))
-    assert "org/model-a  all groups alike  1.000" in even
+    assert "org/model-a  all judged groups alike  1.000" in even
     assert "org/model-a  aur (the only group judged)  1.000" in single
     assert main(["card", str(out), "org/model-a"]) == 0
     card = capsys.readouterr().out
-    assert "| worst-group accuracy: all groups alike " in card
+    assert "| cel   | 1  | 0.000 " in card
+    assert "| worst-group accuracy: all judged groups alike " in card
     assert "| worst-group accuracy: aur (the only group judged) " in card

@@ -94,9 +94,20 @@ def alike(board: Board, value: float, spread: Estimate, groups: tuple[str, ...])
 def test_of_groups_that_are_all_alike_none_is_worst(board: Board) -> None:
     rows = [alike(board, value, Estimate(0.0, 300), ("aur", "bron", "cel")) for value in (1.0, 0.5, 0.5)]
     first, last = said(rows)
-    assert first.startswith("a treats all groups alike, 1.000 [")
+    assert first.startswith("a treats all groups judged alike, 1.000 [")
     assert last.startswith("At the other end a and 1 more of equal value: 0.500 [")
     assert len(said(rows[1:])) == 1  # rows of equal value have no other end
+
+
+def test_values_that_differ_by_rounding_are_equal(board: Board) -> None:
+    spread, groups = Estimate(0.2, 300), ("aur",)
+    one, other = (0.35 + 0.34 + 0.28) / 3, (0.28 + 0.34 + 0.35) / 3
+    assert one != other
+    low, lower = (alike(board, value, spread, groups) for value in (one, other))
+    assert not any("other end" in text for text in said([low, lower]))
+    assert said([alike(board, 0.9, spread, groups), low, lower])[1].startswith(
+        "At the other end a and 1 more of equal value: 0.323 ["
+    )
 
 
 def test_groups_that_share_the_lowest_accuracy_are_all_named_and_none_is_worst_off_most_often(board: Board) -> None:

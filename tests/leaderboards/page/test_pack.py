@@ -204,7 +204,7 @@ def test_beyond_chance_is_decided_before_rounding(made: Callable[..., Board]) ->
 @pytest.mark.parametrize(
     ("spread", "groups", "name"),
     [
-        (Estimate(0.0, 400), ("a", "b"), "all groups alike"),
+        (Estimate(0.0, 400), ("a", "b"), "all judged groups alike"),
         (Estimate(0.1, 400), ("a", "b"), "a, b"),
         (Estimate(None, 200, "fewer than 2 groups with members"), ("a",), "a (the only group judged)"),
     ],

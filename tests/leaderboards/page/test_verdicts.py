@@ -84,15 +84,15 @@ def test_no_group_is_called_worst_where_none_is(tmp_path: Path, factory: SimpleN
         run.write(tmp_path / "runs" / name)
     board = build_board(collect(Request([tmp_path / "runs"])), Options(draws=99))
     page = page_of(board, "#row=right")
-    assert "all groups alike 1.000" in " ".join(page.locator("dialog").inner_text().split())
+    assert "all judged groups alike 1.000" in " ".join(page.locator("dialog").inner_text().split())
     page.keyboard.press("Escape")
     text = page.locator("#ranking").inner_text()
-    assert "right treats all groups alike, 1.000" in text
-    assert "At the other end yes: all groups alike, 0.500" in text
+    assert "right treats all groups judged alike, 1.000" in text
+    assert "At the other end yes: all judged groups alike, 0.500" in text
     assert "Worst off" not in text
     assert page.locator(".groups td.w").count() == 0
     written = write_board(board, tmp_path / "out")
     rows = json.loads(written["board.json"].read_text())["rows"]
     assert [row["metrics"]["worst_group"]["groups"] for row in rows] == [["aur", "bron", "cel"]] * 2
-    assert "all groups alike 0.500" in written["board.md"].read_text()
+    assert "all judged groups alike 0.500" in written["board.md"].read_text()
     assert "aur / bron / cel" in written["board.csv"].read_text()
