@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
 
     from .figures import boxes_note
     from .markdown import plain, terminal
-    from .write import check_output, write_board
+    from .write import check_output, passed_on, write_board
 
     folder = Path(args.update or args.output)
     if not args.update:
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     written = write_board(board, folder, lambda shown: _more(args, shown, collection))
     print(terminal(board))
     print(f"\nThe page: {plain(str(written['index.html'].resolve()))}")
-    if args.figures and (note := boxes_note(board)):
+    if args.figures and (note := boxes_note(passed_on(board, folder))):
         print(f"note: {note}")
     if args.show_samples:
         print(f"Samples, which may be hateful or private: {plain(str(written['samples.html'].resolve()))}")
@@ -193,12 +193,31 @@ def _options(args: argparse.Namespace, update: Update | None) -> Options:
 
     before = Options() if update is None else update.board.options
     pairs = args.pairs or (None if update is None else update.board.request.pairs)
-    return Options(
+    options = Options(
         before.min_group if args.min_group is None else args.min_group,
         before.draws if args.draws is None else enough_draws(args.draws),
         before.seed if args.seed is None else args.seed,
         pairs,
     )
+    _refuse_unreadable(options)
+    return options
+
+
+def _refuse_unreadable(options: Options) -> None:
+    """Refuse numbers that ``--update`` would not take from a board.
+
+    Raises:
+        GroupgapError: for the first that is too large.
+    """
+    from .kept import MOST_DRAWS, MOST_PARAMETERS
+
+    for flag, value, most in (
+        ("--min-group", options.min_group, MOST_PARAMETERS - 1),
+        ("--draws", options.draws, MOST_DRAWS),
+        ("--seed", options.seed, MOST_PARAMETERS - 1),
+    ):
+        if value is not None and value > most:
+            raise GroupgapError(f"{flag} {value}: expected {most} or less: the board could not be read again")
 
 
 def _more(args: argparse.Namespace, board: Board, collection: Collection) -> dict[str, str | bytes]:

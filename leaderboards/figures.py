@@ -72,7 +72,11 @@ def board_figures(board: Board) -> dict[str, bytes]:
 
 
 def boxes_note(board: Board) -> str | None:
-    """Which letters the figures of a board show as boxes, in words; ``None`` where there is none."""
+    """Which letters the figures of a board show as boxes, in words; ``None`` where there is none.
+
+    Args:
+        board: as it is drawn (:func:`groupgap.leaderboards.write.passed_on`), for ends of paths are not.
+    """
     _, missing = families(_texts(board))
     if not missing:
         return None
@@ -83,9 +87,9 @@ def boxes_note(board: Board) -> str | None:
 def _texts(board: Board) -> Iterator[str]:
     """All names that the figures show."""
     for (task, axis), rows in board.tables.items():
-        for row in rows:
-            names = (task, axis, row.base, row.variant, row.method, *row.judgement.groups)
-            yield from (plain(name) for name in names if name)
+        yield from map(_short, (task, axis, *_drawn_groups(rows[:MOST_ROWS])[0]))
+        for row in rows[:MOST_ROWS]:
+            yield from (_short(name) for name in (row.base, row.variant, row.method) if name)
 
 
 def _slug(task: str, axis: str) -> str:
@@ -149,11 +153,10 @@ def _groups_figure(rows: Sequence[Row], title: str) -> Any:
 
     marks, all_bases = _marks(rows), _by_base(rows)
     bases = all_bases[:MOST_PANELS]
-    sizes = {group: rates.n for row in rows for group, rates in row.judgement.groups.items()}
-    groups = sorted(sizes, key=lambda group: -sizes[group])[:MOST_GROUPS]
+    groups, sizes = _drawn_groups(rows)
     most = max(len(found) for _, found in bases)
     width = min(1.6 + 0.25 * len(groups) * max(2, min(8, most)), 20.0)
-    listed = [row for _, found in bases if _alike(found) for row in found]
+    listed = [row for _, found in bases if _alike(found, marks) for row in found]
     room = max((0.5 + 0.06 * len(_short(row.variant)) for row in listed), default=0.0) * -(-most // LINES)
     figure = Figure(figsize=(width + room, 1.0 + 2.4 * len(bases)), layout="constrained")
     for place, (base, found) in enumerate(bases):
@@ -163,13 +166,19 @@ def _groups_figure(rows: Sequence[Row], title: str) -> Any:
         axes.set_xticks(range(len(groups)), [f"{_short(group)}\nn = {sizes[group]:,}" for group in groups])
         axes.set_title(_short(base), loc="left")
         axes.grid(axis="y", linewidth=0.3)
-        if _alike(found):
+        if _alike(found, marks):
             _list_rows(axes, found, marks, numbered=(width - 1) / (len(groups) * len(found)) >= LEAST_STEP)
     left_out = f"; the {len(groups)} largest of {len(sizes)} groups" if len(groups) < len(sizes) else ""
     left_out += f"; the first {len(bases)} of {len(all_bases)} base models" if len(bases) < len(all_bases) else ""
     figure.suptitle(title + left_out, wrap=True)
     _legend(figure, marks, chance=False)
     return figure
+
+
+def _drawn_groups(rows: Sequence[Row]) -> tuple[list[str], dict[str, int]]:
+    """The largest groups of a table, and the size of every one."""
+    sizes = {group: rates.n for row in rows for group, rates in row.judgement.groups.items()}
+    return sorted(sizes, key=lambda group: -sizes[group])[:MOST_GROUPS], sizes
 
 
 def _shift(number: int, rows: int) -> float:
@@ -185,9 +194,9 @@ def _group_points(axes: Any, groups: Sequence[str], found: Sequence[Row], marks:
         _points(axes, at, estimates, marks[row.method or "unknown"], across=True)
 
 
-def _alike(found: Sequence[Row]) -> bool:
-    """Whether two rows of a panel have the same mark."""
-    return len({row.method or "unknown" for row in found}) < len(found)
+def _alike(found: Sequence[Row], marks: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether two rows of a panel have the same mark: one method, or two of more than there are marks for."""
+    return len({marks[row.method or "unknown"] for row in found}) < len(found)
 
 
 def _list_rows(axes: Any, found: Sequence[Row], marks: Mapping[str, tuple[str, str]], numbered: bool) -> None:

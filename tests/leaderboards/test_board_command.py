@@ -61,6 +61,26 @@ def test_too_few_draws_for_what_is_promised_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("flag", "most"), [("--draws", 10**6), ("--seed", 2**63 - 1), ("--min-group", 2**63 - 1)])
+def test_no_board_is_written_that_cannot_be_read_again(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], flag: str, most: int
+) -> None:
+    factory.run().write(tmp_path / "run")
+    out = tmp_path / "out"
+    assert main(["board", str(tmp_path / "run"), "-o", str(out), flag, str(most + 1)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"groupgap: error: {flag} {most + 1}: expected {most} or less: the board could not be read again\n"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--min-group"])
+def test_a_board_of_the_largest_numbers_is_updated(tmp_path: Path, factory: SimpleNamespace, flag: str) -> None:
+    factory.run().write(tmp_path / "run")
+    out = str(tmp_path / "out")
+    assert main(["board", str(tmp_path / "run"), "-o", out, "--draws", "999", flag, str(2**63 - 1)]) == 0
+    assert main(["board", "--update", out]) == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -174,6 +174,18 @@ def test_rows_of_one_method_are_told_apart(tmp_path: Path, factory: SimpleNamesp
         assert sorted(under) == pytest.approx(sorted(drawn[:, 0]))
 
 
+def test_rows_of_more_methods_than_there_are_marks_are_listed(tmp_path: Path, factory: SimpleNamespace) -> None:
+    from groupgap.leaderboards.figures import OTHERS, _groups_figure
+
+    methods = [f"method-{number}" for number in range(len(OTHERS) + 1)]
+    rows = rows_of(tmp_path, factory, **{method: {"base": "org/base", "method": method} for method in methods})
+    (axes,) = _groups_figure([row for row in rows if row.method != methods[-1]], "").axes
+    assert axes.get_legend() is None  # the methods' marks say all
+    (axes,) = _groups_figure(rows, "").axes
+    listed = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert listed == [f"{number}  {row.variant}" for number, row in enumerate(rows, 1)]
+
+
 def minor_labels(axes: Any) -> list[tuple[float, str]]:
     """Those that are really drawn: matplotlib leaves out minor ticks at places of major ones."""
     places = axes.xaxis.get_minorticklocs()

@@ -113,6 +113,23 @@ def test_a_board_says_in_words_which_letters_are_boxes(
     assert (shown.err, caplog.records) == ("", [])
 
 
+def test_nothing_is_said_of_letters_that_the_figures_leave_out(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.font_manager import fontManager
+
+    monkeypatch.setattr(fontManager, "ttflist", [one for one in fontManager.ttflist if one.name.startswith("DejaVu")])
+    folder = factory.run(n=60).write(tmp_path / "run")
+    told = {"name": f"{'a' * 30}\u732b{'b' * 30}", "base": "/data/\u72ac/model", "method": "lora"}
+    (folder / "variant.json").write_text(json.dumps(told))
+    command = ["board", str(folder), "-o", str(tmp_path / "out"), "--draws", "999", "--min-group", "5", "--figures"]
+    assert main(command) == 0
+    assert "boxes" not in capsys.readouterr().out
+    drawn = [path.read_text() for path in (tmp_path / "out" / "figures").glob("*.svg")]
+    assert drawn
+    assert not any(letter in text for text in drawn for letter in "\u732b\u72ac")
+
+
 def test_the_curves_of_an_attack_are_drawn_without_a_warning() -> None:
     n = 200
     member = np.arange(n) % 2 == 0
