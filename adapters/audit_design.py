@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,16 +36,31 @@ class Pool:
         held_out: rows that it never saw, nor was chosen by.
         units: row to the name of its unit (:func:`units_of`); a row that is not named is a unit with its copies.
         validation: rows by which its epoch was chosen.
+        together: row to what the split keeps in one part (:func:`kept_together`); a row that is not named goes with its
+            copies.
+        spare: rows of the training part that the target was not trained on, since it took fewer.
     """
 
     trained: Sequence[str]
     held_out: Sequence[str]
     units: Mapping[str, str] = field(default_factory=dict)
     validation: Sequence[str] = ()
+    together: Mapping[str, str] = field(default_factory=dict)
+    spare: Sequence[str] = ()
 
     def unit(self, row: str) -> str:
         """The unit of a row."""
         return self.units.get(row) or stem_of(row)
+
+    def torn(self) -> frozenset[str]:
+        """The units that the split may take apart, wherever their rows came to lie."""
+        kept: dict[str, set[str]] = {}
+        places: dict[str, set[int]] = {}
+        for place, rows in enumerate(((*self.trained, *self.spare), self.held_out, self.validation)):
+            for row in rows:
+                kept.setdefault(self.unit(row), set()).add(self.together.get(row) or stem_of(row))
+                places.setdefault(self.unit(row), set()).add(place)
+        return frozenset(unit for unit in kept if len(kept[unit]) > 1 or len(places[unit]) > 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +130,31 @@ def units_of(documents: Mapping[str, Mapping[str, Any]], axes: Collection[str], 
     return {row: unit for of_unit in rows.subsets() for unit in [min(map(stem_of, of_unit))] for row in of_unit}
 
 
+def kept_together(parts: Sequence[Mapping[str, Mapping[str, Any]]], pair: str | None) -> dict[str, str]:
+    """Row -> what the split keeps in one part: the row with its copies, and its pair, where no copy and no pair of the
+    data lies in two parts.
+
+    Args:
+        parts: the documents of each part of the split, by id.
+        pair: the field whose value makes documents a pair, or None.
+
+    Returns:
+        Row to the name of what is kept together.
+    """
+    keys: list[Callable[[str, Mapping[str, Any]], str]] = [lambda row, _: stem_of(row)]
+    keys += [lambda _, document: str(document[pair])] if pair else []
+    whole = DisjointSet(row for part in parts for row in part)
+    for key in keys:
+        of_part = [{key(row, document) for row, document in part.items()} for part in parts]
+        if sum(map(len, of_part)) > len(set().union(*of_part)):
+            continue  # the split knows nothing of it
+        first: dict[str, str] = {}
+        for part in parts:
+            for row, document in part.items():
+                whole.merge(first.setdefault(key(row, document), row), row)
+    return {row: name for of_one in whole.subsets() for name in [min(of_one)] for row in of_one}
+
+
 def _content(document: Mapping[str, Any], axes: Collection[str]) -> str:
     known = next((f"{name}:{document[name]}" for name in CONTENT if document.get(name)), None)
     if known is None:
@@ -126,9 +166,9 @@ def _content(document: Mapping[str, Any], axes: Collection[str]) -> str:
 def draw_audit(pool: Pool, kind: str, shadows: int, most: int | None = None, seed: int = 25) -> AuditDesign:
     """Draw an audit: an eighth of the training units against half of the held-out ones, and the shadows' rows.
 
-    One row a unit is audited; held-out rows of a unit that the target was trained on, or chosen by, are not. The rows
-    of a unit go together: a shadow that saw one has seen the others. The draw depends on the ids, the units and the
-    seed only, not on their order.
+    One row a unit is audited, and only units that the split keeps in one part, on both sides. The rows of a unit go
+    together: a shadow that saw one has seen the others. The draw depends on the ids, the units and the seed only, not
+    on their order.
 
     Args:
         pool: the rows.
@@ -177,16 +217,28 @@ def _check_request(kind: str, shadows: int, most: int | None) -> None:
 
 
 def _candidates(pool: Pool, units: Mapping[str, str], seed: int) -> tuple[list[str], list[str], dict[str, int]]:
-    """The rows that may be audited, one of each unit: training rows, others, and how many are left out, by reason."""
-    known = {units[row] for row in pool.trained}
+    """The rows that may be audited, one of each unit: training rows, others, and how many are left out, by reason.
+
+    Whatever makes a unit unfit is looked for on both sides alike. Were repeated texts left out of the others alone, the
+    members would hold more of them, and an attack would find "members" of a model that was never trained.
+    """
+    known, torn = {units[row] for row in pool.trained}, pool.torn()
     strange = [row for row in pool.held_out if units[row] not in known]
     chosen_by = {pool.unit(row) for row in pool.validation}
     unseen = [row for row in strange if units[row] not in chosen_by]
-    trained, others = (_one_each(rows, units, f"{seed}:unit") for rows in (pool.trained, unseen))
+    seen, whole = ([row for row in rows if units[row] not in torn] for rows in (pool.trained, unseen))
+    of_unit = {row: pool.unit(row) for row in (*pool.trained, *pool.spare)}
+    rows = frozenset(pool.trained)
+    firsts = _one_each([row for row, unit in of_unit.items() if unit not in torn], of_unit, f"{seed}:unit")
+    trained, others = [row for row in firsts if row in rows], _one_each(whole, units, f"{seed}:unit")
+    fit = {units[row] for row in trained}
+    drawn = [row for row in seen if units[row] in fit]
     left_out = {
         "held_out_rows_of_trained_units": len(pool.held_out) - len(strange),
         "held_out_rows_of_validation_units": len(strange) - len(unseen),
-        "further_rows_of_a_unit": len(pool.trained) - len(trained) + len(unseen) - len(others),
+        "rows_of_units_that_the_split_takes_apart": len(pool.trained) - len(seen) + len(unseen) - len(whole),
+        "training_rows_of_units_whose_drawn_row_was_not_trained": len(seen) - len(drawn),
+        "further_rows_of_a_unit": len(drawn) - len(trained) + len(whole) - len(others),
     }
     return trained, others, {reason: count for reason, count in left_out.items() if count}
 

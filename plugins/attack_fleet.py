@@ -19,7 +19,16 @@ from typing import Any
 import numpy as np
 
 from ..adapters.attack_scores import FILE, AuditScores, write_scores
-from ..adapters.audit_design import DESIGNS, AuditDesign, Pool, check_members, check_shadows, draw_audit, units_of
+from ..adapters.audit_design import (
+    DESIGNS,
+    AuditDesign,
+    Pool,
+    check_members,
+    check_shadows,
+    draw_audit,
+    kept_together,
+    units_of,
+)
 from ..adapters.resolve import resolve
 from ..adapters.roster import Roster, TaskChoice, load_roster
 from ..adapters.training.record import Training, has_record, made_by, read_training
@@ -179,13 +188,19 @@ def _documents(task: Any, training: Training) -> tuple[dict[str, Mapping[str, An
 
 
 def _pool(task: Any, documents: Mapping[str, Mapping[str, Any]], training: Training, held_out: Sequence[str]) -> Pool:
-    """The rows that are audited or trained on, and which of them are one unit."""
+    """The rows that are audited or trained on, which of them are one unit, and what the split keeps in one part."""
     chosen_by = task.validation_docs() if task.has_validation_docs() else ()
     validation = {str(document["id"]): dict(document) for document in chosen_by}
-    rows = {row: documents[row] for row in (*training.row_ids, *held_out)} | validation
     pair = task.config.metadata["fair"].get("cluster")
-    units = units_of(rows, {axis.field for axis in task.code.axes}, pair)
-    return Pool(training.row_ids, held_out, units, tuple(validation))
+    unseen = frozenset(held_out)
+    part = {row: document for row, document in documents.items() if row not in unseen}
+    together = kept_together((part, {row: documents[row] for row in held_out}, validation), pair)
+    rows = dict.fromkeys(training.row_ids)
+    reached = {together[row] for row in rows}
+    spare = tuple(row for row in part if row not in rows and together[row] in reached)
+    known = {row: documents[row] for row in (*rows, *spare, *held_out)} | validation
+    units = units_of(known, {axis.field for axis in task.code.axes}, pair)
+    return Pool(training.row_ids, held_out, units, tuple(validation), together, spare)
 
 
 def _shadow_target(target: _Target, targets: Sequence[_Target], shadow: str) -> _Target:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from groupgap.adapters.audit_design import AuditDesign, Pool, check_members, check_shadows, draw_audit, units_of
+from groupgap.adapters.audit_design import (
+    AuditDesign,
+    Pool,
+    check_members,
+    check_shadows,
+    draw_audit,
+    kept_together,
+    units_of,
+)
 from groupgap.errors import GroupgapError
 from groupgap.harness_tasks.splits import split_parts
 from groupgap.harness_tasks.tabular.utils import own_file
@@ -163,27 +172,31 @@ def check_units(pool: Pool, design: AuditDesign, unit: Mapping[str, str]) -> Non
 @pytest.mark.parametrize("id_column", [None, "key"])
 def test_a_text_under_two_ids_is_one_unit(tmp_path: Path, id_column: str | None, kind: str) -> None:
     """Of two ids the split knows nothing: one goes to the training part, the other to the test part."""
-    lines = [f"k{row},sentence {row // 2},{('no', 'yes')[row % 2]},{'ab'[row // 2 % 2]}" for row in range(600)]
+    place = [row // 2 if row < 300 else row for row in range(600)]
+    lines = [f"k{row},sentence {text},{('no', 'yes')[row % 2]},{'ab'[text % 2]}" for row, text in enumerate(place)]
     (tmp_path / "d.csv").write_text("key,text,label,g\n" + "\n".join(lines) + "\n")
     asked = {"file": str(tmp_path / "d.csv"), "group_columns": "g", "positive": "yes", "id_column": id_column}
     rows = own_file(**{name: value for name, value in asked.items() if value})
-    parts = split_parts(rows, "hash", 13)
-    documents = {str(one["id"]): one for part in ("train", "test") for one in parts[part]}
-    trained, held_out = ([str(one["id"]) for one in parts[part]] for part in ("train", "test"))
-    pool = Pool(trained, held_out, units_of(documents, {"g"}, None))
+    parts = [{str(one["id"]): one for one in of_part} for of_part in split_parts(rows, "hash", 13).values()]
+    documents = {row: one for part in parts for row, one in part.items()}
+    trained, validation, held_out = map(list, parts)
+    pool = Pool(trained, held_out, units_of(documents, {"g"}, None), validation, kept_together(parts, None))
     design = draw_audit(pool, kind, 4)
     text = {row: str(one["text"]) for row, one in documents.items()}
     check_units(pool, design, text)
-    known = {text[row] for row in trained}
+    times = Counter(text.values())
+    assert {times[text[row]] for row in design.examples} == ({1} if id_column else {1, 2})
+    known, chosen_by = {text[row] for row in trained}, {text[row] for row in validation}
     leaks = sum(text[row] in known for row in held_out)
-    assert (leaks > 0) == (id_column is not None)
-    unseen = {text[row] for row in held_out} - known
-    further = len(trained) - len(known) + len(held_out) - leaks - len(unseen)
-    assert design.left_out == {
-        name: count
-        for name, count in (("held_out_rows_of_trained_units", leaks), ("further_rows_of_a_unit", further))
-        if count
+    by_choice = sum(text[row] in chosen_by - known for row in held_out)
+    assert (leaks > 0) == (by_choice > 0) == (id_column is not None)
+    twice = sum(times[text[row]] == 2 for row in (*trained, *held_out))
+    told = {
+        "held_out_rows_of_trained_units": leaks,
+        "held_out_rows_of_validation_units": by_choice,
+        "rows_of_units_that_the_split_takes_apart": twice - leaks - by_choice,
     }
+    assert design.left_out == (told if id_column else {"further_rows_of_a_unit": twice // 2})
 
 
 @pytest.mark.parametrize("kind", ["offline", "online"])
@@ -196,11 +209,71 @@ def test_rows_of_a_pair_are_one_unit(kind: str) -> None:
     }
     trained = [row for row in documents if int(row[:3]) % 5]
     held_out = [row for row in documents if int(row[:3]) % 5 == 0]
-    pool = Pool(trained, held_out, units_of(documents, (), "pair"))
+    together = kept_together([{row: documents[row] for row in part} for part in (trained, held_out)], "pair")
+    pool = Pool(trained, held_out, units_of(documents, (), "pair"), together=together)
     design = draw_audit(pool, kind, 4)
     assert (len(design.members), len(design.others)) == (160 // 8, 40 // 2)
     check_units(pool, design, {row: row[:3] for row in documents})
     assert design.left_out == {"further_rows_of_a_unit": 640 - 160 + 80 - 40}
+
+
+def test_what_a_split_keeps_together_is_seen_from_its_parts() -> None:
+    pairs = {"a": 1, "b": 1, "a#copy2": 2, "c": 3, "d": 3}
+    parts = [{row: {"pair": pairs[row]} for row in part} for part in (("a", "b", "a#copy2"), ("c", "d"))]
+    assert kept_together(parts, None) == {"a": "a", "a#copy2": "a", "b": "b", "c": "c", "d": "d"}
+    assert kept_together(parts, "pair") == {"a": "a", "a#copy2": "a", "b": "a", "c": "c", "d": "c"}
+    parts[1]["e"] = {"pair": 1}
+    assert kept_together(parts, "pair") == {"a": "a", "a#copy2": "a", "b": "b", "c": "c", "d": "d", "e": "e"}
+    parts[1]["b#copy2"] = {"pair": 9}
+    assert kept_together(parts, None) == {row: row for part in parts for row in part}
+
+
+def never_trained(kind: str, seed: int) -> tuple[Pool, dict[str, float]]:
+    """A pool from 1,500 rows, and a model that knows none: it finds texts easy that stand in the data three times.
+
+    Args:
+        kind: ``ids``: repeats have ids of their own. ``copies``: they are copies of a row, of which the target took
+            some. ``pairs``: they are of one sentence group, of which it took some.
+        seed: of the data, the split and the rows that were taken.
+    """
+    rng = np.random.default_rng(seed)
+    unit = [*np.repeat(np.arange(200), 3).tolist(), *range(200, 1100)]
+    place = [row % 3 if row < 600 else 0 for row in range(1500)]
+    mark = {"ids": "/", "copies": "#copy", "pairs": "-"}[kind]
+    rows = [f"{seed}:{own}{f'{mark}{at + 1}' * (at > 0)}" for own, at in zip(unit, place, strict=True)]
+    documents = {
+        row: {"text": f"{own}" + f"-{at}" * (kind == "pairs"), "pair": own}
+        for row, own, at in zip(rows, unit, place, strict=True)
+    }
+    pair = "pair" if kind == "pairs" else None
+    drawn = rng.integers(0, 10, 1500)  # tenths of the data: 7 are trained on, 1 validates, 2 are held out
+    tenth = dict(zip(rows, drawn if kind == "ids" else drawn[unit], strict=True))
+    train, validation, test = (
+        {row: documents[row] for row in rows if low <= tenth[row] < high} for low, high in ((0, 7), (7, 8), (8, 10))
+    )
+    together = kept_together((train, test, validation), pair)
+    taken = [row for row in train if kind == "ids" or rng.random() < 0.4]
+    reached = {together[row] for row in taken}
+    spare = [row for row in train if together[row] in reached and row not in set(taken)]
+    known = {row: documents[row] for row in (*taken, *spare, *validation, *test)}
+    easy = rng.normal(size=1100)[unit] + (np.array(unit) < 200)
+    pool = Pool(taken, list(test), units_of(known, (), pair), list(validation), together, spare)
+    return pool, dict(zip(rows, easy.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["ids", "copies", "pairs"])
+def test_repeated_texts_are_no_sign_of_membership(kind: str) -> None:
+    """Left out of the others alone they stood almost only among the members: of 60 such models 60% were "found"."""
+    auc, p_values = [], []
+    for seed in range(60):
+        pool, easy = never_trained(kind, seed)
+        design = draw_audit(pool, "offline", 2, most=100, seed=seed)
+        power = attack_power(*([easy[row] for row in side] for side in (design.members, design.others)))
+        assert power.auc.chance is not None
+        auc.append(power.auc.value or 0.0)
+        p_values.append(power.auc.chance.p_value)
+    assert abs(np.mean(auc) - 0.5) < 3 * np.std(auc) / np.sqrt(len(auc))
+    assert sum(p_value < 0.05 for p_value in p_values) <= 8  # 3 are expected; more than 8 come once in 300 times
 
 
 @settings(max_examples=60, deadline=None)

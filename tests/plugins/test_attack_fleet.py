@@ -90,3 +90,17 @@ def test_rows_of_a_text_and_of_a_pair_are_one_unit_of_the_pool() -> None:
     pool = _pool(task, documents, SimpleNamespace(row_ids=("a", "b")), ["c", "d"])  # type: ignore[arg-type]
     assert pool.units == {"a": "a", "b": "a", "c": "a", "d": "d", "v": "d"}
     assert pool.validation == ("v",)
+
+
+def test_the_pool_knows_what_the_split_keeps_together_and_what_the_target_did_not_take() -> None:
+    task = SimpleNamespace(
+        config=SimpleNamespace(metadata={"fair": {"cluster": "pair"}}),
+        code=SimpleNamespace(axes=[]),
+        has_validation_docs=lambda: False,
+    )
+    pairs = {"a": 1, "a#copy2": 1, "b": 1, "c": 2, "d": 3, "e": 3}
+    documents = {row: {"id": row, "text": row, "pair": pair} for row, pair in pairs.items()}
+    pool = _pool(task, documents, SimpleNamespace(row_ids=("a",)), ["d", "e"])  # type: ignore[arg-type]
+    assert pool.together == {"a": "a", "a#copy2": "a", "b": "a", "c": "c", "d": "d", "e": "d"}
+    assert pool.spare == ("a#copy2", "b")
+    assert pool.units == {"a": "a", "a#copy2": "a", "b": "a", "d": "d", "e": "d"}
