@@ -59,18 +59,19 @@ def _of_target(one: Attacked) -> Iterator[str]:
 def _side(one: Attacked, key: Key, rate: float | None) -> int:
     """1 where the attack is above guessing at q < 0.05, -1 where its AUC is below, else 0.
 
-    A true positive rate must also have an interval above the false positive rate.
+    The interval must tell the same: that of an AUC lies on the same side of 1/2, that of a true positive rate above the
+    false positive rate.
     """
     power = dict(powers(one)).get(key)
     if power is None:
         return 0
     found = power.auc if rate is None else power.tpr_at[rate]
     q_value = one.q_values.get(key, 1.0) if rate is None else one.tpr_q_values.get(key, {}).get(rate, 1.0)
-    if found.value is None or q_value >= LEVEL:
+    if q_value >= LEVEL:
         return 0
     if rate is not None:
         return int(found.low is not None and found.low > rate)
-    return 1 if found.value > 0.5 else -1
+    return next((side for side in (1, -1) if _clear(found, side)), 0)
 
 
 def _of_pair(pair: Against, by_name: dict[tuple[str, str], Attacked]) -> Iterator[str]:
@@ -101,9 +102,9 @@ def _of_trainings(folded: TrainingsAgainst, report: AttackReport) -> Iterator[st
     yield f"over {len(folded.seeds)} trainings {_told(more, less, where, 'the mean AUC', why)}"
 
 
-def _clear(mean: Estimate, side: int) -> bool:
-    """Whether the interval of a mean AUC is on this side of guessing."""
-    limit = mean.low if side > 0 else mean.high
+def _clear(auc: Estimate, side: int) -> bool:
+    """Whether the interval of an AUC, or of a mean of them, is on this side of guessing."""
+    limit = auc.low if side > 0 else auc.high
     return limit is not None and side * (limit - 0.5) > 0
 
 

@@ -140,7 +140,7 @@ class DifferenceOfMaxima:
 
     Attributes:
         value: difference of the measured maxima.
-        stderr: bootstrap standard error.
+        stderr: bootstrap standard error, with the variance of one sample more that no draw shows.
         low: lower end of the interval.
         high: upper end.
         p_value: two-sided.
@@ -302,9 +302,9 @@ def compare_maxima(
         return TooFewDraws(len(defined), undefined)
     if undefined:
         a, b, drawn = a.where(defined), b.where(defined), drawn[defined]
-    value, stderr = a.value - b.value, float(drawn.std(ddof=1))
+    value = a.value - b.value
     z, unseen = float(ndtri(1 - (1 - confidence) / 2)), unit * math.sqrt(a.unseen + b.unseen)
-    widest = math.hypot(stderr, unseen)
+    widest = math.hypot(float(drawn.std(ddof=1)), unseen)
     tail = 1 - (1 - confidence) / 2
     up, above = _one_sided(a.upper, b.floors, value, tail)
     down, below = _one_sided(b.upper, a.floors, -value, tail)
@@ -317,7 +317,7 @@ def compare_maxima(
     elif low <= 0 <= high:
         p_value = 1 - confidence
     detectable = max(MINIMAL_DETECTABLE * widest, max(above, below) + POWER_Z * widest)
-    return DifferenceOfMaxima(value, stderr, low, high, p_value, undefined, detectable)
+    return DifferenceOfMaxima(value, widest, low, high, p_value, undefined, detectable)
 
 
 def _with_unseen(p_value: float, value: float, unseen: float) -> float:

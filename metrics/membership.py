@@ -198,8 +198,10 @@ def _auc_difference(a: FloatArray, b: FloatArray, inside: BoolArray, confidence:
     over_b, under_b = auc_components(b[inside], b[~inside])
     value = float(over_a.mean() - over_b.mean())
     variance = np.var(over_a - over_b, ddof=1) / len(over_a) + np.var(under_a - under_b, ddof=1) / len(under_a)
-    # where every example moves alike DeLong's error is 0: then it is that of one example that moves all the way
-    stderr = float(np.sqrt(variance)) or 1 / min(len(over_a), len(under_a))
+    # where every example moves alike DeLong's error is 0, or what rounding leaves of it: then it is that of one example
+    # that moves all the way
+    stderr = float(np.sqrt(variance))
+    stderr = stderr if stderr > 1e-12 else 1 / min(len(over_a), len(under_a))
     half = t_quantile(len(over_a), len(under_a), confidence) * stderr
     p_value = max(SMALLEST_P, float(2 * stats.t.sf(abs(value) / stderr, min(len(over_a), len(under_a)) - 1)))
     interval = Estimate(
@@ -217,7 +219,8 @@ def _tpr_differences(
     a: FloatArray, b: FloatArray, inside: BoolArray, rates: tuple[float, ...], drawing: Drawing
 ) -> tuple[dict[float, Estimate], dict[float, float | None]]:
     """By the bootstrap, which knows of the thresholds but of no example that it has not seen, and by the paired hits at
-    the measured thresholds, which is the other way round: of the two the wider interval, and the larger p-value.
+    the measured thresholds, which is the other way round: of the two the wider interval, and the larger p-value. The
+    interval holds 0 where the p-value does not reject, and nowhere else.
     """
     members, nonmembers = int(inside.sum()), int((~inside).sum())
     shown = tuple(rate for rate in rates if nonmembers * rate >= 1 - 1e-9)
@@ -237,12 +240,18 @@ def _tpr_differences(
         only_a, only_b = (int((one & ~other)[:, shown.index(rate)].sum()) for one, other in (hits, hits[::-1]))
         _, stderr, least, most = map(float, bonett_price(only_a, only_b, members, drawing.confidence))
         by_hits = 2 * stats.norm.sf(abs(only_a - only_b) / (members + 2) / stderr)
-        p_values[rate] = max(float((1 + (moved >= abs(value) - 1e-12).sum()) / (drawing.draws + 1)), float(by_hits))
+        p_value = max(float((1 + (moved >= abs(value) - 1e-12).sum()) / (drawing.draws + 1)), float(by_hits))
+        low, high = max(-1.0, min(value - half, least)), min(1.0, max(value + half, most))
+        if p_value >= 1 - drawing.confidence - 1e-12:  # the two agree up to a draw
+            low, high = min(low, 0.0), max(high, 0.0)
+        if low <= 0 <= high:
+            p_value = max(p_value, 1 - drawing.confidence)
+        p_values[rate] = p_value
         estimates[rate] = Estimate(
             value,
             members,
-            low=max(-1.0, min(value - half, least)),
-            high=min(1.0, max(value + half, most)),
+            low=low,
+            high=high,
             interval="symmetric bootstrap, and Bonett-Price",
         )
     return estimates, p_values

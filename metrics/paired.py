@@ -54,7 +54,8 @@ class Difference:
         value: A minus B, ``None`` when either is undefined.
         n: samples that it rests on.
         reason: why ``value`` is ``None``.
-        stderr: standard error of the difference.
+        stderr: standard error of the difference; for gaps and the worst group that of the draws, with the variance of
+            one sample more.
         low: lower end of its interval.
         high: upper end of its interval.
         interval: the kind of interval.

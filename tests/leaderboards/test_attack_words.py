@@ -57,6 +57,25 @@ def test_few_rows_given_away_for_sure_are_a_finding_though_the_areas_are_alike()
     assert not any("told apart" in line for line in said)
 
 
+@pytest.mark.parametrize(("sign", "said"), [(1, "finds training rows of all"), (-1, "is below guessing for all")])
+def test_an_area_whose_interval_holds_a_half_is_no_finding(sign: int, said: str) -> None:
+    """Of 30 members 4 stand above 200 others that tie: p = 0.0003 is right, but so few give no narrow interval."""
+    member = np.arange(230) < 30
+    report = report_of(audit("A", sign * (np.arange(230) < 4).astype(float), member))
+    (loss, _) = report.attacked
+    assert loss.overall is not None
+    auc = loss.overall.overall.auc
+    assert auc.low is not None
+    assert auc.high is not None
+    assert auc.low <= 0.5 <= auc.high
+    assert loss.q_values[None] < 0.01
+    told = in_words(report)
+    assert "A: the loss attack does no better than guessing that could be seen" in told
+    assert not any(said in line for line in told)
+    surer = report_of(audit("A", sign * (np.arange(230) < 20).astype(float), member))
+    assert any(said in line for line in in_words(surer))
+
+
 def test_a_name_is_no_finding() -> None:
     said = words(audit("away more", NOISE[0]), audit("B", NOISE[1]))
     assert said[-1] == "no two targets could be told apart at q < 0.05; that is not the same as being equal"

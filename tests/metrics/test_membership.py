@@ -245,6 +245,36 @@ def test_few_members_give_the_promised_level_and_coverage(m: int) -> None:
     assert covered >= 0.95 * runs - 3.1 * np.sqrt(runs * 0.05 * 0.95)
 
 
+@pytest.mark.parametrize("k", [3, 7, 10, 30])
+def test_what_rounding_leaves_of_an_error_is_no_error(k: int) -> None:
+    """Every member passes one non-member less: DeLong's variance is 0, and 1e-33 in floats, which made p = 1e-16."""
+    members, others = np.arange(1.0, k + 1), np.arange(k) + 0.5
+    found = compare_attacks(np.r_[members, others], np.r_[members, others + 1], np.arange(2 * k) < k, (), 1)
+    assert (found.auc.value, found.auc.stderr) == pytest.approx((1 / k, 1 / k))
+    assert found.auc.low is not None
+    assert found.auc.low < 0
+    assert found.auc_p_value is not None
+    assert found.auc_p_value > 0.3
+
+
+def test_interval_and_p_value_of_a_difference_of_true_positive_rates_tell_the_same() -> None:
+    """Also where the last draw decides: the sizes and draws of these made them differ in 1 of 60."""
+    rng, held = np.random.default_rng(1), 0
+    for run in range(200):
+        m, n = int(rng.integers(10, 60)), 100
+        inside = np.arange(m + n) < m
+        shared, own = rng.normal(size=m + n), 0.5 * rng.normal(size=(2, m + n))
+        scores = shared + own + inside * rng.uniform(0, 3, (2, 1))
+        found = compare_attacks(scores[0], scores[1], inside, (0.05,), draws=99, seed=run)
+        low, high, p_value = found.tpr_at[0.05].low, found.tpr_at[0.05].high, found.tpr_p_values[0.05]
+        assert low is not None
+        assert high is not None
+        assert p_value is not None
+        assert (low <= 0 <= high) == (p_value >= 0.05)
+        held += low <= 0 <= high
+    assert 0 < held < 200
+
+
 def test_intervals_by_few_scores_use_the_t_distribution() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.normal(0.3, 1, (2, 60)), rng.normal(size=(2, 200))

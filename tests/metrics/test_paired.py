@@ -176,7 +176,8 @@ def test_a_perfect_system_is_not_certainly_as_fair_as_another() -> None:
         half = 1.96 * np.sqrt(2 * samples) / 32
         assert (one.value, one.p_value) == (0, 1)
         assert (one.low, one.high) == pytest.approx((-half, half), abs=1e-4)
-        assert one.minimal_detectable > half
+        assert one.stderr == pytest.approx(half / 1.96)  # that of the draws is 0
+        assert one.minimal_detectable == pytest.approx(half + 0.84 * one.stderr, abs=1e-4)
     always = np.ones(90, dtype=int)
     gap = compare(count_pair(labels, (always, 1 - always), groups), 1, draws=999).find("dpd")
     assert gap.low < -0.08 < 0.08 < gap.high
