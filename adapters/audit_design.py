@@ -181,7 +181,7 @@ def draw_audit(pool: Pool, kind: str, shadows: int, most: int | None = None, see
         GroupgapError: an unknown kind, too few shadows or an odd number of them, too few rows, a row on both sides.
     """
     _check_request(kind, shadows, most)
-    both = {stem_of(row) for row in pool.trained} & {stem_of(row) for row in pool.held_out}
+    both = set(pool.trained) & set(pool.held_out)
     if both:
         raise GroupgapError(f"{len(both):,} rows are training rows and held out at once: no audit can tell them apart")
     everything = sorted({*pool.trained, *pool.held_out})

@@ -125,7 +125,7 @@ def test_the_released_scripts_leak_is_refused_and_shows_nothing_where_it_is_not(
         ({"kind": "online", "shadows": 5}, "an even number: each row is in half of them"),
         ({"most": 0}, "--audit 0: expected 1 or more"),
         ({"trained": ["a"], "held_out": ["b"]}, "too few for an audit"),
-        ({"held_out": [*HELD_OUT, "t1#copy2"]}, "1 rows are training rows and held out at once"),
+        ({"held_out": [*HELD_OUT, "t1"]}, "1 rows are training rows and held out at once"),
         ({"most": 10_000}, "no rows are left for the shadows"),
     ],
 )
@@ -135,6 +135,20 @@ def test_bad_requests_are_refused_in_words(options: dict[str, object], words: st
     with pytest.raises(GroupgapError) as error:
         draw_audit(pool, **asked)  # type: ignore[arg-type]
     assert words in str(error.value)
+
+
+def test_a_copy_on_the_other_side_leaves_out_its_unit_alone() -> None:
+    """A shuffled split may draw a row for the training part and its copy for the test part."""
+    trained, held_out = [*TRAINED, "t2#copy2", "h7#copy2"], [*HELD_OUT, "t1#copy2"]
+    design = draw_audit(Pool(trained, held_out), "offline", 2, most=200)
+    assert not {stem(row) for row in design.examples} & {"t1", "h7"}
+    assert set(design.others) == set(HELD_OUT) - {"h7"}
+    assert design.left_out == {
+        "held_out_rows_of_trained_units": 2,
+        "rows_of_units_that_the_split_takes_apart": 2,
+        "further_rows_of_a_unit": 1,
+    }
+    check_members(design, trained, "x")
 
 
 def test_a_shadow_of_other_rows_is_refused() -> None:
