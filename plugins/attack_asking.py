@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,8 +98,7 @@ def _ask(asking: Asking, design: AuditDesign, variants: Sequence[Variant]) -> st
         raise GroupgapError(
             f"{asking.task.name}: {broken:,} audited rows have an id of several lines: give them others"
         )
-    rows = asking.out / ROWS
-    rows.write_text("".join(f"{row}\n" for row in sorted(design.examples)), encoding="utf-8")
+    rows = _written("".join(f"{row}\n" for row in sorted(design.examples)), asking.out / ASKED)
     task = replace(asking.task, options={**asking.task.options, "part": "all", "only": str(rows.resolve())})
     roster = Roster(asking.roster, (task,), tuple(variants))
     plan = make_plan(roster, asking.say)
@@ -110,6 +111,18 @@ def _ask(asking: Asking, design: AuditDesign, variants: Sequence[Variant]) -> st
         name, reason = next(iter(summary.failed.items()))
         raise GroupgapError(f"{len(summary.failed)} models failed; {name}: {reason}; the same command goes on")
     return question.name
+
+
+def _written(text: str, folder: Path) -> Path:
+    """A file of this text, called by its hash: workers of an attack that runs in this folder read their own rows."""
+    told = text.encode("utf-8", "surrogatepass")
+    path = folder / f"{hashlib.sha256(told).hexdigest()[:16]}-{ROWS}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_bytes() != told:
+        own = path.with_name(f"{path.name}.{os.getpid()}")
+        own.write_bytes(told)
+        own.replace(path)
+    return path
 
 
 def _as_audit(plan: Plan) -> Plan:

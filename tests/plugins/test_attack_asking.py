@@ -99,6 +99,17 @@ def test_ids_with_line_separators_of_unicode_stay_whole(tmp_path: Path, monkeypa
     assert {one["id"] for one in task.eval_docs} == set(ids[:3])
 
 
+def test_the_rows_of_another_attack_in_the_folder_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be running: who comes second finds the lock taken after the rows were written."""
+    first, again, second = (
+        Path(asked_rows(tmp_path, monkeypatch, AuditDesign("offline", members, ("c",), (), 0)).options["only"])
+        for members in (("a",), ("a",), ("b",))
+    )
+    assert first == again != second
+    assert (first.read_text(), second.read_text()) == ("a\nc\n", "b\nc\n")
+    assert sorted(path.name for path in (tmp_path / ASKED).iterdir()) == sorted([first.name, second.name])
+
+
 def test_an_id_of_several_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GroupgapError, match="1 audited rows have an id of several lines"):
         asked_rows(tmp_path, monkeypatch, AuditDesign("offline", ("a\nb",), ("c",), (), 0))
