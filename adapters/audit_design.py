@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -200,8 +201,8 @@ def draw_audit(pool: Pool, kind: str, shadows: int, most: int | None = None, see
         audited = {units[row] for row in (*members, *others)}
         free = [row for row in everything if units[row] not in audited]
         rows = tuple(_first(free, units, 0.5, None, f"{seed}:shadow {number}") for number in range(shadows))
-        if not rows[0]:
-            raise GroupgapError("no rows are left for the shadows: audit fewer (--audit)")
+    if not all(rows):
+        raise GroupgapError("no rows are left for the shadows: audit fewer (--audit), or take more data")
     return AuditDesign(kind, members, others, rows, seed, units, left_out)
 
 
@@ -256,13 +257,14 @@ def _one_each(rows: Sequence[str], units: Mapping[str, str], salt: str) -> list[
 
 
 def _first(rows: Sequence[str], units: Mapping[str, str], share: float, most: int | None, salt: str) -> tuple[str, ...]:
-    """That share of the rows in a hashed order, units together; sorted by id."""
+    """That share of the rows in a hashed order, sorted by id; a unit that does not fit whole is passed over."""
     count = int(len(rows) * share) if most is None else min(most, len(rows))
     ordered = sorted(rows, key=lambda row: (_key(f"{salt}:{units[row]}"), row))
-    if 0 < count < len(ordered):
-        while count and units[ordered[count - 1]] == units[ordered[count]]:
-            count -= 1  # rather one less than half of a unit
-    return tuple(sorted(ordered[:count]))
+    chosen: list[str] = []
+    for _, unit in groupby(ordered, key=lambda row: units[row]):
+        of_unit = list(unit)
+        chosen += of_unit if len(chosen) + len(of_unit) <= count else []
+    return tuple(sorted(chosen))
 
 
 def _half_each(rows: Sequence[str], units: Mapping[str, str], shadows: int, seed: int) -> tuple[tuple[str, ...], ...]:

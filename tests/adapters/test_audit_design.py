@@ -151,6 +151,18 @@ def test_a_copy_on_the_other_side_leaves_out_its_unit_alone() -> None:
     check_members(design, trained, "x")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_unit_larger_than_a_shadow_leaves_no_shadow_empty(seed: int) -> None:
+    """Where it came first in a shadow's order nothing was left: models were trained on no rows, or the audit fell."""
+    trained, held_out = [f"a{row}" for row in range(100)], [f"b{row}" for row in range(100)]
+    units = dict.fromkeys((*trained[30:], *held_out[30:]), "big")
+    design = draw_audit(Pool(trained, held_out, units), "offline", 6, seed=seed)
+    alone = 200 - 140 - len(design.examples)
+    assert [len(rows) for rows in design.shadow_rows] == [alone] * 6
+    with pytest.raises(GroupgapError, match="no rows are left for the shadows"):
+        draw_audit(Pool(trained, held_out, units), "offline", 6, most=30, seed=seed)
+
+
 def test_a_shadow_of_other_rows_is_refused() -> None:
     design = draw_audit(Pool(TRAINED, HELD_OUT), "offline", 2)
     with pytest.raises(GroupgapError, match="shadow-01: was not trained on the rows"):
