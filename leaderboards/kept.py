@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,9 @@ from ..metrics.estimate import LeftOut
 from ..metrics.reliability import Bin, ReliabilityCurve
 from .board import METRICS, Row, SeedResult
 from .board_file import Bounded, Count, SavedBoard, SavedEstimate, SavedGroup, SavedRow, SavedSeed, read_as
+from .details import COLUMNS
 from .identity import MOST_PARAMETERS
+from .paths import CUT, PATH
 from .report_blocks import Block
 from .reported import Discrepancy
 from .tables import CALIBRATION
@@ -184,8 +187,29 @@ def row_of(kept: KeptRow, board: KeptBoard, sources: tuple[str, ...]) -> Row:
         licence=kept.licence,
         trained_parameters=kept.trained_parameters,
         provenance=tuple(kept.provenance),
-        blocks=tuple(one for one in board.blocks if (one.variant, one.task) == (kept.variant, kept.task)),
+        blocks=tuple(one for one in board.blocks if _is_own(one, kept)),
     )
+
+
+def _is_own(block: Block, kept: KeptRow) -> bool:
+    """Whether a block is one that a board makes of a row's runs, and no report's about it."""
+    return (block.variant, block.task, block.columns) == (kept.variant, kept.task, COLUMNS)
+
+
+def may_be_one(one: str, other: str) -> bool:
+    """Whether two identities may be one model's: equal but for the beginnings of paths, which a written board cuts.
+
+    Example:
+        >>> may_be_one("pretrained=…/a/model", "pretrained=/home/me/a/model"), may_be_one("x=…/a/model", "x=/b/model")
+        (True, False)
+    """
+    whole = re.compile(f"{PATH.pattern}|{CUT.pattern}")
+    if whole.sub("…", one) != whole.sub("…", other):
+        return False
+    places = (
+        [[part for part in path.split("/") if part.strip("…")] for path in whole.findall(text)] for text in (one, other)
+    )
+    return all(a[-min(len(a), len(b)) :] == b[-min(len(a), len(b)) :] for a, b in zip(*places, strict=True))
 
 
 def _judgement(

@@ -86,12 +86,13 @@ def _block(path: Path, number: int, entry: object) -> Block:
     return block
 
 
-def placed(blocks: Iterable[Block], rows: Sequence[Place]) -> tuple[list[Block], list[str]]:
+def placed(blocks: Iterable[Block], rows: Sequence[Place], origin: str = "of --with") -> tuple[list[Block], list[str]]:
     """Blocks under the rows that they are about.
 
     Args:
         blocks: of other reports.
         rows: of the board.
+        origin: where the reports come from, in words.
 
     Returns:
         The blocks; one about a training that is folded into a row stands under that row, its title led by the
@@ -107,7 +108,7 @@ def placed(blocks: Iterable[Block], rows: Sequence[Place]) -> tuple[list[Block],
         if not names:
             known = any(block.variant in (row.variant, *row.members) for row in rows)
             on_task = f" on task {block.task}" if known else ""
-            notes[f"a report of --with is about {block.variant}{on_task}, which is no row here: not shown"] = None
+            notes[f"a report {origin} is about {block.variant}{on_task}, which is no row here: not shown"] = None
     return shown, list(notes)
 
 

@@ -6,7 +6,7 @@ Rows whose runs are gone stay as they were written; nothing can be tested agains
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,9 +15,10 @@ from ..errors import GroupgapError
 from .axes import Reading
 from .board import Board, Row
 from .collection import Collection, Entry, Request
-from .kept import KeptBoard, KeptRequest, read_kept, row_of
-from .report_blocks import Block
-from .runs import find_runs
+from .identity import Variant, told_apart
+from .kept import KeptBoard, KeptRequest, KeptRow, may_be_one, read_kept, row_of
+from .report_blocks import Block, placed
+from .runs import Run, find_runs
 from .seeds import fold, names_of
 from .write import MARKER
 
@@ -46,14 +47,28 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A table of a report on an earlier board.
+
+    Attributes:
+        block: the table.
+        rows: that it stood under, with the places of their runs.
+    """
+
+    block: Block
+    rows: tuple[KeptRow, ...]
+
+
+@dataclass(frozen=True)
 class Update:
     """What an update is made of.
 
     Attributes:
-        wanted: what to read: all runs that are there, with the names that they have on the boards.
+        wanted: what to read: all runs that are there, with the names that they were given on the boards.
         rows: those whose runs are gone.
         held: (task, results file) of runs that are there, but belong to a row of which another run is gone.
         blocks: tables of reports on the boards.
+        names: results file to the name of its run, of all runs that are there.
         board: the board that is updated.
         notes: on runs that keep a name against another board's.
     """
@@ -61,9 +76,117 @@ class Update:
     wanted: Wanted
     rows: tuple[Row, ...]
     held: frozenset[tuple[str, str]]
-    blocks: tuple[Block, ...]
+    blocks: tuple[Told, ...]
+    names: Mapping[str, str]
     board: KeptBoard
     notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Found:
+    """What the boards hold.
+
+    Attributes:
+        names: source of a run that is there to the name it was given, and the number of that board; ``None``
+            where the run has its own.
+        read: sources of the rows whose runs are all there.
+        rows: those whose runs are gone, and the number of their board.
+        held: as in :class:`Update`.
+        notes: as in :class:`Update`.
+    """
+
+    names: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+    read: dict[str, None] = field(default_factory=dict)
+    rows: dict[tuple[str, str, str], tuple[Row, int]] = field(default_factory=dict)
+    held: set[tuple[str, str]] = field(default_factory=set)
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def add(self, number: int, path: Path, board: KeptBoard, rows: Sequence[KeptRow]) -> None:
+        """Add the rows of a board, whose sources are places on the disk.
+
+        Raises:
+            GroupgapError: for a row whose runs are gone, and that has the name of another model's.
+        """
+        sources = dict.fromkeys(source for row in rows for source in row.sources)
+        there = {source: run.variant for source in sources if (run := _run_at(source)) is not None}
+        called: dict[str, str] = {}
+        for row in rows:
+            called |= {source: name for source, name in zip(row.sources, row.members, strict=False) if source in there}
+            if row.sources and all(source in there for source in row.sources):
+                self.read |= dict.fromkeys(row.sources)
+            else:
+                self._add_gone(row_of(row, board, tuple(row.sources)), number)
+                self.held |= {(row.task, source) for source in row.sources if source in there}
+        own = _own_names([there[source] for source in called])
+        for source, name in called.items():
+            variant = there[source]
+            given = None if name in own[variant.identity] else (name, number)
+            if source not in self.names:
+                self.names[source] = None if number and variant.chosen else given
+            before = self.names[source]
+            keeps = before[0] if before else variant.name
+            if (before or given) and keeps != name:
+                self.notes[f"{path} calls {keeps} {name}: it keeps its own name"] = None
+
+    def _add_gone(self, row: Row, number: int) -> None:
+        for other, board in self.rows.values():
+            alike = other.variant == row.variant and (len(other.members) > 1) == (len(row.members) > 1)
+            if alike and board != number and not may_be_one(other.identity, row.identity):
+                raise GroupgapError(
+                    f"{row.variant} is the name of two models on two boards ({other.identity:.200} and "
+                    f"{row.identity:.200}), and their runs are gone: build one of the boards again with --name RUN=NAME"
+                )
+        self.rows.setdefault((row.task, row.axis, row.variant), (row, number))
+
+    def runs_of(self, wanted: Wanted, more: Sequence[str]) -> tuple[list[str], dict[str, str], tuple[Run, ...]]:
+        """What to read: paths, names, and the runs under them.
+
+        Args:
+            wanted: the command line.
+            more: its runs that are no boards.
+        """
+        paths = [*self.read, *more]
+        given = {source: name[0] for source in self.read if (name := self.names[source])}
+        names = {**given, **wanted.names}
+        return paths, names, find_runs(paths, names)[0]
+
+    def read_again(self, runs: Sequence[Run]) -> bool:
+        """Take up what is there of rows of which another run is given again; whether there is any."""
+
+        def given_again(row: Row, run: Run) -> bool:
+            return run.name in row.members and row.task in run.samples and str(run.results_file) not in row.sources
+
+        back = [row for row, _ in self.rows.values() if any(given_again(row, run) for run in runs)]
+        sources = {(row.task, source) for row in back for source in row.sources} & self.held
+        self.held -= sources
+        self.read |= dict.fromkeys(sorted(source for _, source in sources))
+        return bool(sources)
+
+    def check_names(self, runs: Sequence[Run], told: Container[str]) -> None:
+        """Refuse two models of one name, where neither one board nor the command line called both so.
+
+        Args:
+            runs: all that are there.
+            told: names of the command line.
+        """
+        first: dict[str, Run] = {}
+        for run in (run for run in runs if run.name not in told):
+            other = first.setdefault(run.name, run)
+            boards = {(self.names.get(str(one.results_file)) or ("", None))[1] for one in (run, other)}
+            if run.variant.identity != other.variant.identity and (len(boards) > 1 or None in boards):
+                raise GroupgapError(
+                    f"{run.name} would be the name of two models ({other.results_file} and {run.results_file}): "
+                    "give one of them another by --name RUN=NAME"
+                )
+            for row, board in self.rows.values():
+                if run.name not in row.members or row.task in run.samples or boards == {board}:
+                    continue
+                own = run.variant.recipe if len(row.members) > 1 else run.variant.identity
+                if not may_be_one(row.identity, own or ""):
+                    raise GroupgapError(
+                        f"{run.name} would be the name of two models ({run.results_file}, and on task {row.task} "
+                        "that of a row whose runs are gone): give the run another by --name RUN=NAME"
+                    )
 
 
 def plan_update(folder: Path, wanted: Wanted) -> Update:
@@ -74,34 +197,38 @@ def plan_update(folder: Path, wanted: Wanted) -> Update:
         wanted: the runs to add; a folder with a ``board.json`` is a board, whose rows are merged.
 
     Raises:
-        GroupgapError: for a board that cannot be read, and where there is nothing to judge.
+        GroupgapError: for a board that cannot be read, where there is nothing to judge, and where one name would stand
+            for two models.
     """
     others = [run for run in wanted.runs if (Path(run) / MARKER).is_file()]
     boards = [(path, read_kept(path)) for path in (folder, *map(Path, others))]
-    names: dict[str, str] = {}
-    rows: dict[tuple[str, str, str], Row] = {}
-    held: set[tuple[str, str]] = set()
-    notes: dict[str, None] = {}
+    found = _Found()
+    blocks: dict[Block, list[KeptRow]] = {}
     for number, (path, board) in enumerate(boards):
-        for kept in board.rows:
-            sources = [_source(path, source) for source in kept.sources]
-            there = [source for source in sources if source in names or _is_there(source)]
-            if sources and len(there) == len(sources):
-                for source, name in zip(sources, kept.members, strict=True):
-                    own = names.get(source) or (_chosen_name(source) if number else None)
-                    names[source] = name if own is None or _is_short_of(own, name) else own
-                    if names[source] != name:
-                        notes[f"{path} calls {names[source]} {name}: it keeps its own name"] = None
-            else:
-                rows.setdefault((kept.task, kept.axis, kept.variant), row_of(kept, board, tuple(sources)))
-                held |= {(kept.task, source) for source in there}
-    runs = [*names, *(run for run in wanted.runs if run not in others)]
-    if not runs:
+        rows = [
+            row.model_copy(update={"sources": [_source(path, source) for source in row.sources]}) for row in board.rows
+        ]
+        found.add(number, path, board, rows)
+        for block in board.blocks:
+            about = [row for row in rows if row.variant == block.variant and block.task in (None, row.task)]
+            blocks.setdefault(block, []).extend(about)
+    more = [run for run in wanted.runs if run not in others]
+    if not found.read and not more:
         raise GroupgapError(f"--update {folder}: none of its runs is where it was, and no RUN is given: nothing to add")
+    paths, names, runs = found.runs_of(wanted, more)
+    if found.read_again(runs):
+        paths, names, runs = found.runs_of(wanted, more)
+    found.check_names(runs, set(wanted.names.values()))
     options = _options([board.request for _, board in boards], runs, wanted)
-    merged = replace(options, runs=runs, names={**names, **wanted.names})
-    blocks = dict.fromkeys(block for _, board in boards for block in board.blocks)
-    return Update(merged, tuple(rows.values()), frozenset(held), tuple(blocks), boards[0][1], tuple(notes))
+    return Update(
+        replace(options, runs=paths, names=names),
+        tuple(row for row, _ in found.rows.values()),
+        frozenset(found.held),
+        tuple(Told(block, tuple(rows)) for block, rows in blocks.items()),
+        {str(run.results_file): run.name for run in runs},
+        boards[0][1],
+        tuple(found.notes),
+    )
 
 
 def _source(folder: Path, source: str) -> str:
@@ -118,28 +245,24 @@ def _source(folder: Path, source: str) -> str:
     return os.path.normpath(folder.resolve() / source)
 
 
-def _chosen_name(source: str) -> str | None:
-    """The name that a run's own ``variant.json`` tells."""
-    variant = find_runs([source])[0][0].variant
-    return variant.name if variant.chosen else None
+def _own_names(variants: Sequence[Variant]) -> dict[str, set[str]]:
+    """Identity to the names that a board of these gives one when nobody names it."""
+    alone = {one.identity: one for one in variants}
+    apart = zip(alone.values(), told_apart(list(alone.values())), strict=True)
+    return {one.identity: {name, one.name} if one.chosen else {name} for one, name in apart}
 
 
-def _is_short_of(own: str, name: str) -> bool:
-    """Whether a board's name is the run's own, or that with what tells it from its namesakes."""
-    return name == own or name.startswith(f"{own} (")
-
-
-def _is_there(source: str) -> bool:
-    """Whether a run can be read: its results and its samples."""
+def _run_at(source: str) -> Run | None:
+    """The run of a results file; ``None`` where it cannot be read: its results or its samples are gone."""
     try:
-        return Path(source).is_file() and bool(find_runs([source])[0])
+        return find_runs([source])[0][0] if Path(source).is_file() else None
     except GroupgapError:
-        return False
+        return None
 
 
-def _options(requests: Sequence[KeptRequest], runs: Sequence[str], wanted: Wanted) -> Wanted:
+def _options(requests: Sequence[KeptRequest], runs: Sequence[Run], wanted: Wanted) -> Wanted:
     """The options of the boards, as far as runs still answer their tasks, and those of the command line."""
-    tasks = {task for run in find_runs(runs)[0] for task in run.samples}
+    tasks = {task for run in runs for task in run.samples}
 
     def all_of(kept: Iterable[str], told: Sequence[str]) -> tuple[str, ...]:
         fitting = (option for option in kept if any(fnmatchcase(task, option.partition("=")[0]) for task in tasks))
@@ -188,14 +311,85 @@ def rows_to_keep(update: Update, collection: Collection) -> tuple[Row, ...]:
 
 def with_earlier(board: Board, update: Update, stayed: Sequence[Row]) -> Board:
     """The board with the reports that the earlier ones showed, and a note on rows that stayed as they were."""
+    keys = {(row.task, row.axis, row.variant) for row in stayed}
+    live = [row for row in board.rows if (row.task, row.axis, row.variant) not in keys]
+    made = {(one.task, one.title) for row in live for one in row.blocks}
     known = {(one.variant, one.task, one.title) for one in board.blocks}
-    variants = {row.variant for row in board.rows}
-    earlier = [
-        one for one in update.blocks if one.variant in variants and (one.variant, one.task, one.title) not in known
-    ]
-    notes = tuple(
+    blocks: dict[Block, None] = {}
+    lost: list[str] = []
+    for told in update.blocks:
+        found, why = _moved(told, update, live, keys)
+        blocks |= dict.fromkeys(one for one in found if (one.task, one.title) not in made)
+        lost += [] if (told.block.task, told.block.title) in made else why
+    earlier, strange = placed(blocks, board.rows, "of the earlier board")
+    notes = [
         f"task {row.task}: the runs of {row.variant} are gone: its row stands as it was written, compared with no other"
         for row in stayed
+    ]
+    return replace(
+        board,
+        blocks=(*board.blocks, *(one for one in earlier if (one.variant, one.task, one.title) not in known)),
+        notes=tuple(dict.fromkeys((*board.notes, *update.notes, *notes, *lost, *strange))),
     )
-    notes = tuple(dict.fromkeys((*board.notes, *update.notes, *notes)))
-    return replace(board, blocks=(*board.blocks, *earlier), notes=notes)
+
+
+def _moved(
+    told: Told, update: Update, live: Sequence[Row], stayed: Container[tuple[str, str, str]]
+) -> tuple[list[Block], list[str]]:
+    """A block about what its rows are called now; and why there is none, where there is none."""
+    if not told.rows:
+        return [told.block], []
+    found: list[Block] = []
+    why: dict[str, None] = {}
+    for row in told.rows:
+        here = row.sources and all(source in update.names for source in row.sources)
+        if not here and (row.task, row.axis, row.variant) in stayed:
+            found.append(told.block)
+            continue
+        names = [update.names[source] for source in row.sources] if here else _names_of_moved(row, update, live)
+        about = _renamed(told.block, row, names, live) if names else []
+        found += about
+        if not names:
+            why[
+                f"the runs of {row.variant} are gone and others have its name: reports of the earlier board about it "
+                "are not shown: give those about the new ones by --with"
+            ] = None
+        elif not about:
+            why[f"a report of the earlier board is about {row.variant}, which is no row here: not shown"] = None
+    return found, [] if found else list(why)
+
+
+def _names_of_moved(row: KeptRow, update: Update, live: Sequence[Row]) -> list[str]:
+    """What the runs of a row are called, read from another place; empty where others stand in their place."""
+    key = (row.task, row.axis, row.variant)
+    gone = next((one for one in update.rows if (one.task, one.axis, one.variant) == key), None)
+    there = [one for one in live if (one.task, one.axis) == key[:2]]
+    return list(row.members) if gone and any(_holds_runs_of(one, gone) for one in there) else []
+
+
+def _holds_runs_of(row: Row, gone: Row) -> bool:
+    """Whether a row holds the very runs of another, read from another place: of their names, dates and numbers."""
+    if len(row.members) == len(gone.members) and not may_be_one(gone.identity, row.identity):
+        return False
+    old, new = _runs_of(gone), _runs_of(row)
+    return all(name in new and new[name] == numbers for name, numbers in old.items())
+
+
+def _runs_of(row: Row) -> dict[str, tuple[str, int, tuple[float | None, ...]]]:
+    """Name to date, answers and values of each run of a row."""
+    judged = [one.judgement for one in row.by_seed] or [row.judgement]
+    return {
+        name: (date, one.n, (one.accuracy.value, one.macro_f1.value))
+        for name, date, one in zip(row.members, row.dates, judged, strict=False)
+    }
+
+
+def _renamed(block: Block, row: KeptRow, names: Sequence[str], live: Sequence[Row]) -> list[Block]:
+    """A block about one run, or a row of several, by its name now; empty where there is no such row any more."""
+    if len(names) == 1:
+        return [block.model_copy(update={"variant": names[0]})]
+    for member, name in sorted(zip(row.members, names, strict=True), key=lambda pair: -len(pair[0])):
+        if block.title.startswith(led := f"{member}: "):
+            return [block.model_copy(update={"variant": name, "title": block.title.removeprefix(led)})]
+    means = (one for one in live if (one.task, one.axis) == (row.task, row.axis) and len(one.members) > 1)
+    return [block.model_copy(update={"variant": one.variant}) for one in means if {*names} & {*one.members}]

@@ -247,3 +247,260 @@ def test_a_board_from_elsewhere_does_not_rename_a_run(runs: Path, tmp_path: Path
         "theirs calls full their full: it keeps its own name",
         "theirs calls my base their base: it keeps its own name",
     ]
+
+
+FILES = ("board.json", "board.csv", "groups.csv", "board.md", "index.html")
+
+
+def assert_same(one: Path, other: Path) -> None:
+    for name in FILES:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def report(path: Path, *names: str, task: str | None = None) -> Path:
+    told = [
+        {"variant": name, "task": task, "title": f"About {name}", "columns": ["a"], "rows": [[1.5]]} for name in names
+    ]
+    path.write_text(json.dumps({"blocks": told}))
+    return path
+
+
+def blocks_of(folder: Path) -> set[tuple[str, str]]:
+    return {(one["variant"], one["title"]) for one in read(folder)["blocks"]}
+
+
+def reports_lost(folder: Path) -> list[str]:
+    return [note for note in read(folder)["notes"] if "report" in note]
+
+
+def test_a_report_follows_its_training_into_a_row_of_several(tmp_path: Path, factory: SimpleNamespace) -> None:
+    runs = [write(tmp_path / "runs", factory, f"lora-s{seed}", seed, training=seed) for seed in (1, 2, 3)]
+    told, out, whole = report(tmp_path / "report.json", "lora-s1", "lora-s2"), tmp_path / "out", tmp_path / "whole"
+    assert board(runs[0], runs[1], "-o", out, "--with", report(tmp_path / "two.json", "lora"), *OPTIONS) == 0
+    assert board("--update", out, runs[2]) == 0
+    assert board(*runs, "-o", whole, "--with", tmp_path / "two.json", *OPTIONS) == 0
+    assert_same(out, whole)
+    shutil.rmtree(out)
+    shutil.rmtree(whole)
+    assert board(runs[0], "-o", out, "--with", report(tmp_path / "one.json", "lora-s1"), *OPTIONS) == 0
+    assert board("--update", out, runs[1], "--with", report(tmp_path / "two.json", "lora-s2")) == 0
+    assert board("--update", out, runs[2]) == 0
+    assert board(*runs, "-o", whole, "--with", told, *OPTIONS) == 0
+    assert blocks_of(out) == blocks_of(whole) == {("lora", f"lora-s{n}: About lora-s{n}") for n in (1, 2)}
+    assert reports_lost(out) == reports_lost(whole) == []
+
+
+def test_reports_of_a_row_that_falls_apart_stand_with_its_trainings(tmp_path: Path, factory: SimpleNamespace) -> None:
+    runs = [write(tmp_path / "runs", factory, f"lora-s{seed}", seed, training=seed) for seed in (1, 2)]
+    again = write(tmp_path / "again", factory, "lora-again", 7, training=2)
+    told, out, whole = report(tmp_path / "report.json", "lora-s1", "lora"), tmp_path / "out", tmp_path / "whole"
+    assert board(*runs, "-o", out, "--with", told, *OPTIONS) == 0
+    assert blocks_of(out) == {("lora", "lora-s1: About lora-s1"), ("lora", "About lora")}
+    assert board("--update", out, again) == 0
+    assert board(*runs, again, "-o", whole, "--with", told, *OPTIONS) == 0
+    assert blocks_of(out) == blocks_of(whole) == {("lora-s1", "About lora-s1")}
+    (lost,) = reports_lost(out)
+    assert [lost.replace("of the earlier board", "of --with")] == reports_lost(whole)
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_a_report_stays_with_its_run_when_names_change(also: bool, tmp_path: Path, factory: SimpleNamespace) -> None:
+    old, new = write(tmp_path / "old", factory, "v1", 1), write(tmp_path / "new", factory, "best", 2)
+    more = [new] if also else []
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    told = report(tmp_path / "report.json", "best")
+    assert board(old, "--name", f"{old}=best", "-o", out, "--with", told, *OPTIONS) == 0
+    assert board("--update", out, *more, "--name", f"{old}=v1") == 0
+    told.write_text(told.read_text().replace('"variant": "best"', '"variant": "v1"'))
+    assert board(old, *more, "--name", f"{old}=v1", "-o", whole, "--with", told, *OPTIONS) == 0
+    assert_same(out, whole)
+    assert blocks_of(out) == {("v1", "About best")}
+
+
+def test_one_name_in_two_variant_files_is_told_apart_by_the_command_line(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = write(tmp_path / "old", factory, "lora", 1), write(tmp_path / "new", factory, "lora", 2)
+    (new / "variant.json").write_text((new / "variant.json").read_text().replace('"weights": "lora"', '"weights": "w"'))
+    out, whole, told = tmp_path / "out", tmp_path / "whole", report(tmp_path / "report.json", "lora")
+    assert board(old, "-o", out, "--with", told, *OPTIONS) == 0
+    assert board("--update", out, new) == 2
+    assert "by --name RUN=NAME" in capsys.readouterr().err
+    assert board("--update", out, new, "--name", f"{old}=lora-old") == 0
+    told.write_text(told.read_text().replace('"variant": "lora"', '"variant": "lora-old"'))
+    assert board(old, new, "--name", f"{old}=lora-old", "-o", whole, "--with", told, *OPTIONS) == 0
+    assert_same(out, whole)
+    assert set(rows_of(out)) == {"lora", "lora-old"}
+    assert board("--update", out) == 0
+    assert_same(out, whole)
+
+
+def test_a_row_that_another_run_replaced_drops_its_reports(tmp_path: Path, factory: SimpleNamespace) -> None:
+    out = tmp_path / "out"
+    for name, skill in (("one", 1), ("other", 2), ("two", 3)):
+        factory.run(n=90, skill=skill, model_args={"pretrained": f"/u/{name}/{'b' if name == 'other' else 'm'}"}).write(
+            tmp_path / name / "run"
+        )
+    told = report(tmp_path / "report.json", "m", "b")
+    assert board(tmp_path / "one", tmp_path / "other", "-o", out, "--with", told, *OPTIONS) == 0
+    shutil.move(tmp_path / "one", tmp_path / "moved")
+    assert board("--update", out, tmp_path / "moved") == 0
+    assert blocks_of(out) == {("m", "About m"), ("b", "About b")}
+    assert reports_lost(out) == []
+    shutil.rmtree(tmp_path / "moved")
+    assert board("--update", out, tmp_path / "two") == 0
+    assert set(rows_of(out)) == {"m", "b"}
+    assert blocks_of(out) == {("b", "About b")}
+    (lost,) = reports_lost(out)
+    assert lost.startswith("the runs of m are gone and others have its name: reports of the earlier board about it are")
+
+
+def namesake(folder: Path, factory: SimpleNamespace, task: str, skill: int) -> Path:
+    """A run of a model that is called ``model`` by itself, whichever it is."""
+    run = factory.run(n=90, skill=skill, task=task, model_args={"pretrained": f"/home/u/{folder.name}/model"})
+    return Path(run.write(folder))
+
+
+@pytest.mark.parametrize("task", ["a", "b"])
+@pytest.mark.parametrize("added", ["run", "board"])
+def test_two_models_of_one_name_are_told_apart_as_on_a_board_of_both(
+    added: str, task: str, tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    one, two = namesake(tmp_path / "one", factory, "a", 1), namesake(tmp_path / "two", factory, task, 2)
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    told, other = report(tmp_path / "1.json", "model"), report(tmp_path / "2.json", "model")
+    assert board(one, "-o", out, "--with", told, *OPTIONS) == 0
+    assert board(two, "-o", tmp_path / "other", *OPTIONS, "--with", other) == 0
+    assert board("--update", out, tmp_path / "other" if added == "board" else two) == 0
+    told.write_text(told.read_text().replace('"variant": "model"', '"variant": "model (pretrained=\u2026/one/model)"'))
+    other.write_text(
+        other.read_text().replace('"variant": "model"', '"variant": "model (pretrained=\u2026/two/model)"')
+    )
+    both = ("--with", told, *(("--with", other) if added == "board" else ()))
+    assert board(one, two, "-o", whole, *both, *OPTIONS) == 0
+    assert_same(out, whole)
+    assert set(rows_of(out)) == {"model (pretrained=\u2026/one/model)", "model (pretrained=\u2026/two/model)"}
+
+
+@pytest.mark.parametrize("given", ["on the other", "on this", "on both"])
+def test_a_name_that_a_board_gave_stands_for_one_model(
+    given: str, tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    runs = {"this": tmp_path / "one", "other": tmp_path / "two"}
+    for number, (side, run) in enumerate(runs.items()):
+        named = given in (f"on the {side}", f"on {side}", "on both")
+        args = {"pretrained": f"org/{side}" if named else "best"}
+        factory.run(n=90, skill=number + 1, task=side, model_args=args).write(run)
+        naming = ("--name", f"{run}=best") if named else ()
+        assert board(run, *naming, "-o", mine if side == "this" else theirs, *OPTIONS) == 0
+    before = (mine / "board.json").read_bytes()
+    capsys.readouterr()
+    assert board("--update", mine, theirs) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("groupgap: error: best would be the name of two models (")
+    assert shown.endswith("give one of them another by --name RUN=NAME\n")
+    assert (mine / "board.json").read_bytes() == before
+    assert board("--update", mine, theirs, "--name", f"{runs['other']}=second") == 0
+    assert set(rows_of(mine)) == {"best", "second"}
+
+
+def test_a_row_whose_run_is_gone_shares_its_name_with_no_other_model(
+    tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [
+        namesake(tmp_path / name, factory, task, skill)
+        for skill, (name, task) in enumerate((("one", "a"), ("two", "b"), ("three", "a")))
+    ]
+    for name, run in (("mine", runs[0]), ("theirs", runs[1])):
+        assert board(run, "-o", tmp_path / name, *OPTIONS) == 0
+        document = read(tmp_path / name)  # as on a board where "model" alone was no path of two parts
+        document["rows"][0]["identity"] = f"backend=hf, pretrained=\u2026/{run.name}/model"
+        (tmp_path / name / "board.json").write_text(json.dumps(document))
+    before = (tmp_path / "mine" / "board.json").read_bytes()
+    shutil.rmtree(runs[0])
+    capsys.readouterr()
+    assert board("--update", tmp_path / "mine", tmp_path / "theirs") == 2
+    shown = capsys.readouterr().err
+    assert "model would be the name of two models (" in shown
+    assert shown.endswith("a row whose runs are gone): give the run another by --name RUN=NAME\n")
+    shutil.move(runs[1], tmp_path / "kept")
+    assert board("--update", tmp_path / "mine", tmp_path / "theirs", runs[2]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("groupgap: error: model is the name of two models on two boards (backend=hf, pretrained=")
+    assert shown.count("\n") == 1
+    assert (tmp_path / "mine" / "board.json").read_bytes() == before
+    shutil.move(tmp_path / "kept", runs[1])
+    assert board("--update", tmp_path / "mine", tmp_path / "theirs", "--name", f"{runs[1]}=second") == 0
+    assert set(rows_of(tmp_path / "mine")) == {"model", "second"}
+
+
+def test_a_longer_name_on_an_added_board_renames_no_run(tmp_path: Path, factory: SimpleNamespace) -> None:
+    run, out, whole = write(tmp_path / "runs", factory, "lora", 1), tmp_path / "out", tmp_path / "whole"
+    assert board(run, "-o", out, *OPTIONS) == 0
+    assert board(run, "--name", f"{run}=lora (best)", "-o", tmp_path / "other", *OPTIONS) == 0
+    assert board("--update", out, tmp_path / "other") == 0
+    assert board(run, "-o", whole, *OPTIONS) == 0
+    assert read(out)["rows"] == read(whole)["rows"]
+    (note,) = (note for note in read(out)["notes"] if " calls " in note)
+    assert note.endswith("/other calls lora lora (best): it keeps its own name")
+
+
+def test_what_a_board_makes_itself_is_made_anew(tmp_path: Path, factory: SimpleNamespace) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    made = [{**one, "share": number / 90} for number, one in enumerate(factory.documents(90))]
+    fair = {**factory.FAIR, "covariate": {"field": "share", "class": "yes", "name": "share"}}
+    runs = []
+    for seed in (1, 2, 3):
+        changes = {"documents": made, "predictions": factory.predict(made, seed), "fair": fair}
+        runs.append(write(tmp_path / "runs", factory, f"lora-s{seed}", seed, training=seed, **changes))
+    title = "Probability of yes against the share"
+    told = report(tmp_path / "report.json", "lora-s1", task="mytask")
+    assert board(runs[0], "-o", out, "--with", told, *OPTIONS) == 0
+    assert blocks_of(out) == {("lora-s1", title), ("lora-s1", "About lora-s1")}
+    assert board("--update", out, runs[1]) == 0
+    assert board(runs[0], runs[1], "-o", whole, "--with", told, *OPTIONS) == 0
+    assert_same(out, whole)
+    assert blocks_of(out) == {("lora", title), ("lora", "lora-s1: About lora-s1")}
+    shutil.copytree(runs[1], tmp_path / "copy")
+    shutil.rmtree(runs[1])
+    assert board("--update", out, runs[2]) == 0  # one is gone: the mean stays, with all that is told of it
+    assert blocks_of(out) == {("lora", title), ("lora", "lora-s1: About lora-s1"), ("lora-s3", title)}
+    assert board("--update", out, tmp_path / "copy") == 0
+    assert board(runs[0], tmp_path / "copy", runs[2], "-o", whole, "--with", told, *OPTIONS) == 0
+    assert_same(out, whole)
+
+
+@pytest.mark.parametrize("added", ["run", "board"])
+def test_a_training_that_comes_back_brings_its_row_back(added: str, tmp_path: Path, factory: SimpleNamespace) -> None:
+    runs = [write(tmp_path / "runs", factory, f"lora-s{seed}", seed, training=seed) for seed in (1, 2)]
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    assert board(*runs, "-o", out, *OPTIONS) == 0
+    shutil.move(runs[1], tmp_path / "copy")
+    assert board(tmp_path / "copy", "-o", tmp_path / "other", *OPTIONS) == 0
+    assert board("--update", out, tmp_path / ("copy" if added == "run" else "other")) == 0
+    assert board(runs[0], tmp_path / "copy", "-o", whole, *OPTIONS) == 0
+    assert_same(out, whole)
+
+
+def test_a_report_about_one_task_stays_with_a_row_whose_run_is_gone(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = report(tmp_path / "report.json", "full", "base", task="mytask")
+    assert board(runs / "base", runs / "full", "-o", out, "--with", told, *OPTIONS) == 0
+    shutil.rmtree(runs / "full")
+    assert board("--update", out, runs / "lora") == 0
+    assert blocks_of(out) == {("full", "About full"), ("base", "About base")}
+
+
+def test_a_report_stays_with_a_renamed_run_beside_a_gone_row_of_its_old_name(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    for name, skill in (("mine", 1), ("theirs", 2)):
+        write(tmp_path / name, factory, "lora", skill)
+        told = report(tmp_path / f"{name}.json", "lora")
+        told.write_text(told.read_text().replace("About", name))
+        assert board(tmp_path / name, "-o", tmp_path / f"{name}-board", "--with", told, *OPTIONS) == 0
+    shutil.rmtree(tmp_path / "theirs")
+    named = ("--name", f"{tmp_path / 'mine'}=first")
+    assert board("--update", tmp_path / "mine-board", tmp_path / "theirs-board", *named) == 0
+    assert blocks_of(tmp_path / "mine-board") == {("first", "mine lora"), ("lora", "theirs lora")}
