@@ -34,6 +34,7 @@ COLUMNS = {
 MOST_TARGETS, MOST_AXES = 1_000, 100  # beyond them a small file would cost hours or all memory
 MOST_VALUES = 1_000_000_000  # of all columns: 8 GB of numbers
 MOST_TEXTS = 10_000_000  # rows, and names of groups in all rows: each is an object of Python's
+LARGEST = 1e100  # beyond it a variance is no number any more
 TEXTS = ("target", "example", "groups")
 OPTIONAL = ("shadows", "inside", "groups")
 _ESCAPED = re.compile(r"\\([\\=])")
@@ -157,7 +158,10 @@ def _read_table(path: Path) -> pa.Table:
     """
     with pq.ParquetFile(path) as file:
         whole, told = file.schema_arrow, file.metadata
-    names = [name for name in COLUMNS if whole.names.count(name) == 1]
+    twice = [name for name in COLUMNS if whole.names.count(name) > 1]
+    if twice:
+        raise GroupgapError(f"{path}: column {twice[0]!r}: stands there {whole.names.count(twice[0])} times")
+    names = [name for name in COLUMNS if name in whole.names]
     counts = _values(told)
     if sum(counts.values()) > MOST_VALUES:
         raise GroupgapError(f"{path}: more than {MOST_VALUES:,} numbers: judge fewer targets at a time")
@@ -216,6 +220,8 @@ def _audit(path: Path, target: str, table: pa.Table, facts: Mapping[str, Any]) -
     n = len(examples)
     statistic = _numbers(path, table, "statistic", depth=1)
     statistic = statistic[:, None] if statistic.ndim == 1 else statistic
+    if not statistic.shape[1]:
+        raise GroupgapError(f"{path}: column 'statistic': lists without an entry; expected {COLUMNS['statistic']}")
     shadows, inside = np.empty((0, n, statistic.shape[1])), np.empty((0, n), dtype=np.bool_)
     if "shadows" in table.column_names:
         found = _numbers(path, table, "shadows", depth=2)
@@ -255,7 +261,15 @@ def _numbers(path: Path, table: pa.Table, name: str, depth: int) -> FloatArray:
         pa.types.is_floating(values.type) or pa.types.is_integer(values.type) or pa.types.is_null(values.type)
     ):
         raise GroupgapError(f"{path}: column {name!r}: expected {COLUMNS[name]}; got {table.column(name).type}")
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(shape)
+    numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+    beyond = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
+    if len(beyond):
+        row = int(beyond[0]) * shape[0] // len(numbers)
+        raise GroupgapError(
+            f"{path}: column {name!r}: {numbers[beyond[0]]:g}, of example {table['example'][row].as_py()!r:.80}: "
+            f"expected finite numbers of at most {LARGEST:g}"
+        )
+    return numbers.reshape(shape)
 
 
 def _entries(path: Path, lists: pa.Array, name: str) -> tuple[pa.Array, int]:

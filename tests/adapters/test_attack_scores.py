@@ -100,6 +100,15 @@ def test_a_users_own_table(tmp_path: Path) -> None:
         (lambda frame: frame.assign(target=["m", None, "m"]), "column 'target': expected text"),
         (lambda frame: frame.assign(groups=["a", "b", "c"]), "column 'groups': expected list of text"),
         (lambda frame: frame.iloc[:0], "holds no rows"),
+        (lambda frame: frame.assign(statistic=[np.empty(0)] * 3), "column 'statistic': lists without an entry"),
+        (
+            lambda frame: frame.assign(statistic=[1.0, -1e101, 2.0]),
+            "column 'statistic': -1e+101, of example '2': expected finite numbers of at most 1e+100",
+        ),
+        (
+            lambda frame: frame.assign(shadows=[[1.0, 2.0], [1.0, 2.0], [np.inf, 0.0]], inside=[[True, False]] * 3),
+            "column 'shadows': inf, of example '3': expected finite",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused_in_words(tmp_path: Path, change: Any, words: str) -> None:
@@ -110,6 +119,15 @@ def test_a_wrong_table_is_refused_in_words(tmp_path: Path, change: Any, words: s
     with pytest.raises(GroupgapError) as error:
         read_scores(tmp_path / "s.parquet")
     assert words in str(error.value)
+
+
+def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    """It was left out before: an attack without its shadows."""
+    columns = [["m"], ["1"], [True], [1.0], [[1.0, 2.0]], [[0.0, 0.0]]]
+    names = ["target", "example", "member", "statistic", "shadows", "shadows"]
+    pq.write_table(pa.Table.from_arrays([pa.array(one) for one in columns], names=names), tmp_path / "s.parquet")
+    with pytest.raises(GroupgapError, match=r"s\.parquet: column 'shadows': stands there 2 times"):
+        read_scores(tmp_path / "s.parquet")
 
 
 def test_a_table_that_would_cost_hours_or_all_memory_is_refused(tmp_path: Path) -> None:
