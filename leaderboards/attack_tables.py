@@ -265,11 +265,13 @@ def told(one: Attacked) -> list[str]:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], shown: Callable[[str], str]) -> str:
     """A table; a column in which nothing is defined stands under it in a line, where all targets have one reason."""
-    firsts = list({tuple(row[:3]) if header is PAIRS else tuple(row[:2]): row for row in reversed(rows)}.values())
+    key = 3 if header is PAIRS else 2
+    # the first row of each is of all examples, and so are its reasons; at a common threshold there is no such row
+    firsts = rows if header is COMMON else list({tuple(row[:key]): row for row in reversed(rows)}.values())
     kept: list[int] = []
     absent: dict[str, list[str]] = {}
     for place, name in enumerate(header):
-        reasons = {row[place] for row in firsts}  # the first row of each is of all examples, and so are its reasons
+        reasons = {row[place] for row in firsts}
         if len(reasons) > 1 or any(_says(row[place]) for row in rows):
             kept.append(place)
         elif reason := "".join(reasons):

@@ -20,6 +20,7 @@ from groupgap.cli import main
 from groupgap.leaderboards.attack_command import OWN
 from groupgap.leaderboards.attack_plot import roc_figure
 from groupgap.leaderboards.attack_report import AttackOptions, build_report
+from groupgap.leaderboards.attack_tables import attack_markdown
 from groupgap.metrics import AttackPower, benjamini_hochberg
 from groupgap.metrics.lira import LiraOptions, lira_scores
 from groupgap.plugins import attack_asking, attack_fleet
@@ -147,6 +148,18 @@ def test_without_shadows_only_the_loss_attack(tmp_path: Path, capsys: Any) -> No
     write_scores(tmp_path / "s.parquet", [bare])
     assert main(["attack", "--scores", str(tmp_path / "s.parquet"), "-o", str(tmp_path / "out"), *FEW]) == 0
     assert "x: no lira attack: no shadows" in capsys.readouterr().out
+
+
+def test_at_the_common_threshold_each_group_has_its_own_reason() -> None:
+    """No row of that table is of all examples: the first group's count of members was told as everybody's."""
+    whole = audit("full-13", {}, n=400)
+    names = tuple(("few",) if row < 6 else ("others",) if row % 2 else () for row in range(400))
+    nobody = {"shadows": np.empty((0, 400, 1)), "inside": np.empty((0, 400), bool)}
+    text = attack_markdown(build_report([replace(whole, groups={"x": names}, **nobody)], AttackOptions(draws=999)))
+    table = text.partition("## At the common threshold")[2].partition("## How")[0]
+    few, others = (next(line for line in table.splitlines() if f"x: {name}" in line) for name in ("few", "others"))
+    assert "undefined (3 members: fewer than 30, n = 3)" in few
+    assert "undefined (0 members: fewer than 30, n = 0)" in others
 
 
 def test_identical_scores_and_a_group_without_nonmembers_are_undefined(tmp_path: Path) -> None:
