@@ -17,10 +17,10 @@ from ..metrics.arguments import check_min_group, check_seed
 from ..metrics.lira import LiraOptions, lira_scores
 from ..metrics.roc import FALSE_POSITIVE_RATES
 from .attack_seeds import Key, Trainings, TrainingsAgainst, against_each_other, fold_attacks
+from .judging import LEAST_DRAWS
 
 LOSS, LIRA = "loss", "lira"
 MANY = 100  # pairs of targets beyond which only those of one seed are compared, and no more than so many
-LEAST_DRAWS = 999  # with fewer a limit of a 95% interval is a matter of which draws came
 
 FloatArray = npt.NDArray[np.float64]
 
