@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def _table(audit: AuditScores) -> pa.Table:
 
 
 def read_scores(path: Path) -> tuple[AuditScores, ...]:
-    """Read a scores file, one audit for each target, in the file's order.
+    """Read a scores file, one audit for each target, in the file's order; targets of the same examples in one order.
 
     Raises:
         GroupgapError: no parquet file, columns missing or of another kind, shadows of different numbers, examples
@@ -147,7 +147,25 @@ def read_scores(path: Path) -> tuple[AuditScores, ...]:
     audits = [_audit(path, name, table.take(pa.array(own)), facts.get(name, {})) for name, own in rows.items()]
     if not audits:
         raise GroupgapError(f"{path}: holds no rows")
-    return tuple(audits)
+    orders: dict[frozenset[str], tuple[str, ...]] = {}
+    return tuple(_ordered(one, orders.setdefault(frozenset(one.examples), one.examples)) for one in audits)
+
+
+def _ordered(audit: AuditScores, examples: tuple[str, ...]) -> AuditScores:
+    """The audit with its examples in this order."""
+    if audit.examples == examples:
+        return audit
+    place = {example: row for row, example in enumerate(audit.examples)}
+    order = [place[example] for example in examples]
+    return replace(
+        audit,
+        examples=examples,
+        member=audit.member[order],
+        statistic=audit.statistic[order],
+        shadows=audit.shadows[:, order],
+        inside=audit.inside[:, order],
+        groups={axis: tuple(rows[row] for row in order) for axis, rows in audit.groups.items()},
+    )
 
 
 def _read_table(path: Path) -> pa.Table:

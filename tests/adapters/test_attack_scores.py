@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,20 @@ def test_targets_audited_on_other_rows_cannot_be_compared() -> None:
         check_same_audit([audit("a"), audit("b", 5)])
     with pytest.raises(GroupgapError, match=r"'a' and 'b' differ in which examples are members \(2 of 6\): no paired"):
         check_same_audit([audit("a"), audit("b", member=np.arange(6) < 3)])
+
+
+def test_the_same_examples_in_another_order_are_the_same_audit(tmp_path: Path) -> None:
+    one, path = audit("a", groups={"x": tuple((f"g{row}",) for row in range(6))}), tmp_path / "s.parquet"
+    write_scores(path, [one, replace(one, target="b"), audit("c", 5)])
+    table = pq.read_table(path)
+    pq.write_table(table.take([0, 1, 2, 3, 4, 5, 11, 7, 9, 6, 10, 8, *range(12, 17)]), path)
+    first, second, third = read_scores(path)
+    check_same_audit([first, second])
+    for name in ("examples", "groups"):
+        assert getattr(second, name) == getattr(one, name)
+    for name in ("member", "statistic", "shadows", "inside"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(one, name))
+    assert (second.target, third.examples) == ("b", one.examples[:5])
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
