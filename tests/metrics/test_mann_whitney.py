@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from groupgap.metrics import roc
+from groupgap.metrics import mann_whitney
 from groupgap.metrics.roc import attack_power
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,7 +60,7 @@ def test_random_membership_of_saturated_scores_is_found_in_at_most_one_of_twenty
     for _ in range(runs):
         scores = np.zeros(m + n)
         scores[rng.choice(m + n, above, replace=False)] = rng.random(above)
-        found.append(roc._mann_whitney(scores[:m], scores[m:]))
+        found.append(mann_whitney.mann_whitney(scores[:m], scores[m:]))
     assert np.mean(np.array(found) < 0.05) <= 0.05 + 3.1 * np.sqrt(0.05 * 0.95 / runs)
     assert np.mean(np.array(found) < 0.001) <= 0.005
 
@@ -70,26 +70,26 @@ def test_shuffles_that_are_too_many_to_count_are_drawn(monkeypatch: pytest.Monke
     scores = np.zeros(330)
     scores[rng.choice(330, 60, replace=False)] = rng.normal(size=60)
     scores[:30] += 0.5 * (scores[:30] != 0)
-    counted = roc._mann_whitney(scores[:30], scores[30:])
-    monkeypatch.setattr(roc, "MOST_STEPS", 0)
-    drawn = roc._mann_whitney(scores[:30], scores[30:])
+    counted = mann_whitney.mann_whitney(scores[:30], scores[30:])
+    monkeypatch.setattr(mann_whitney, "MOST_STEPS", 0)
+    drawn = mann_whitney.mann_whitney(scores[:30], scores[30:])
     assert 0.02 < counted < 0.98
-    assert drawn == pytest.approx(counted, abs=4 * np.sqrt(counted / roc.DRAWS))
-    assert drawn == roc._mann_whitney(scores[:30], scores[30:])
-    assert roc._mann_whitney(np.ones(30), np.zeros(1000)) == 2 / (roc.DRAWS + 1)
+    assert drawn == pytest.approx(counted, abs=4 * np.sqrt(counted / mann_whitney.DRAWS))
+    assert drawn == mann_whitney.mann_whitney(scores[:30], scores[30:])
+    assert mann_whitney.mann_whitney(np.ones(30), np.zeros(1000)) == 2 / (mann_whitney.DRAWS + 1)
 
 
 def test_the_normal_distribution_stays_where_it_is_good_and_all_of_it_is_quick() -> None:
     rng = np.random.default_rng(0)
     many = [np.round(rng.normal(size=n), 1) for n in (2000, 2000)]
-    assert roc._mann_whitney(*many) == stats.mannwhitneyu(*many, method="asymptotic").pvalue
+    assert mann_whitney.mann_whitney(*many) == stats.mannwhitneyu(*many, method="asymptotic").pvalue
     few = np.round(rng.normal(size=30), 2), np.round(rng.normal(size=100_000), 2)
-    assert roc._mann_whitney(*few) == stats.mannwhitneyu(*few, method="asymptotic").pvalue
+    assert mann_whitney.mann_whitney(*few) == stats.mannwhitneyu(*few, method="asymptotic").pvalue
     none = rng.normal(size=5), rng.normal(size=9)
-    assert roc._mann_whitney(*none) == stats.mannwhitneyu(*none, method="exact").pvalue
+    assert mann_whitney.mann_whitney(*none) == stats.mannwhitneyu(*none, method="exact").pvalue
     began = time.perf_counter()
     for members, others, apart in ((8, 100_000, 1000), (50_000, 50_000, 90), (300, 1000, 150), (49, 49, 60)):
         scores = np.zeros(members + others)
         scores[rng.choice(len(scores), apart, replace=False)] = rng.normal(size=apart)
-        assert 0 < roc._mann_whitney(scores[:members], scores[members:]) <= 1
+        assert 0 < mann_whitney.mann_whitney(scores[:members], scores[members:]) <= 1
     assert time.perf_counter() - began < 5
