@@ -52,9 +52,10 @@ SEEDS = ("trained as", "attack", "group", "seeds", "mean AUC", "AUC of each seed
 SEED_PAIRS = ("A", "B", "attack", "group", "seeds", "AUC of A - B", "p", "q")
 LEGEND = (
     "An attack guesses which examples a model was trained on. AUC 0.5 is guessing; p tests that, q is its "
-    "Benjamini-Hochberg value over all tests of this report. TPR at 1% FPR: the share of training rows found while 1% "
-    "of the others are accused; a rate below 1 / non-members cannot be seen and is undefined; its q tests that it "
-    "is what guessing finds, and words call it found where its interval is above the rate, too. The best threshold's "
+    "Benjamini-Hochberg value over all tests of AUC and TPR in this report. TPR at 1% FPR: the share of training rows "
+    "found while 1% of the others are accused; a rate below 1 / non-members cannot be seen and is undefined; its q "
+    "tests that it is what guessing finds. Words call rows found where the interval is above guessing (the AUC's above "
+    "0.5, the TPR's above its rate), too. The best threshold's "
     "balanced accuracy flatters itself: read it beside its chance level. Brackets are 95% intervals over examples, for "
     "these trained weights. A group of its own threshold is judged among its own non-members; at the common threshold "
     "all non-members set it, and a group may be accused more often."
