@@ -163,7 +163,8 @@ def _judged(args: argparse.Namespace, folder: Path) -> tuple[Board, Collection]:
     from .board import build_board
     from .collection import collect
     from .report_blocks import placed, read_blocks
-    from .update import Wanted, plan_update, rows_to_keep, with_earlier, without_held
+    from .update import Wanted, plan_update, rows_to_keep, without_held
+    from .update_reports import with_earlier
 
     blocks = tuple(block for report in args.reports for block in read_blocks(Path(report)))
     wanted = Wanted(args.runs, parse_names(args.name), args.axis, args.positive, args.skip)
